@@ -1,0 +1,87 @@
+"""What every command shares: flags in both spellings, checked numbers, one-line errors, safe writes."""
+
+import argparse
+import math
+import re
+import shutil
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+
+def flag(parser, *names: str, **options) -> argparse.Action:
+    """add_argument that accepts each name also in kebab-case: --learning_rate and --learning-rate."""
+    spellings = [s for name in names for s in (_kebab(name), name)]
+    return parser.add_argument(*dict.fromkeys(spellings), **options)
+
+
+def _kebab(name: str) -> str:
+    """--hmcBeta -> --hmc-beta; --learning_rate -> --learning-rate."""
+    if not name.startswith("--"):
+        return name
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name[2:])
+    return "--" + words.replace("_", "-").lower()
+
+
+def _number(kind: type, accepts: Callable[[float], bool], wanted: str) -> Callable[[str], float]:
+    def parse(text: str):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and accepts(value)):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+        return value
+
+    return parse
+
+
+positive_int = _number(int, lambda n: n > 0, "a whole number above 0")
+non_negative_int = _number(int, lambda n: n >= 0, "a whole number, 0 or more")
+positive_float = _number(float, lambda x: x > 0, "a number above 0")
+non_negative_float = _number(float, lambda x: x >= 0, "a number, 0 or more")
+fraction = _number(float, lambda x: 0 <= x <= 1, "a number from 0 to 1")
+
+
+def run(main: Callable[[], int | None]) -> NoReturn:
+    """Call main and exit with what it returns. What a user can get wrong (ValueError, OSError) becomes
+    one line on standard error and exit status 2; Ctrl-C exits with 130."""
+    try:
+        sys.exit(main())
+    except (ValueError, OSError) as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def one_line(error: Exception) -> str:
+    """The message of an exception without line breaks; of an OSError, its file and its reason."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split())
+
+
+@contextmanager
+def replacing(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it onto `path` if the block succeeds, remove it if not.
+
+    Works for a file or a folder that the block creates. A folder that is replaced is moved away first.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays last: libraries choose the format by it.
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    try:
+        yield temporary
+        if path.is_dir():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        else:
+            temporary.unlink(missing_ok=True)
