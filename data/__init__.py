@@ -1,0 +1,1 @@
+"""Training data: pictures or shards into batches (pipeline), shards (tfrecord, prepare), downloads."""
