@@ -1,1 +1,1 @@
-"""Training data: pictures or shards into batches (pipeline), shards (tfrecord, prepare), downloads."""
+"""Training data: batches of pictures (pipeline), shards (tfrecord, prepare), downloads."""

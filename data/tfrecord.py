@@ -6,13 +6,13 @@ A prepared folder holds manifest.json and, per shard, two files:
                                     tf.io.decode_raw(record, tf.uint8) reads it anywhere
     shard-00003-of-00012.json       names and labels of the pictures, skipped files, checksums
 
-Payloads are bare bytes rather than tf.train.Example, so that all records have one length and picture i lies
-at i * length: any order of any pictures costs one read each, and no shuffle buffer.
+Payloads are bare bytes rather than tf.train.Example, so that all records have one length and
+picture i lies at i * length: any order of any pictures costs one read each, and no shuffle buffer.
 
-Who checks what: opening a folder checks that every shard is there and has its length, which takes no
-time. Every picture read is checked by the CRC of its record, so that no damaged byte reaches the
-training, at any size of the set. The SHA-256 of whole shards would take minutes for a large set at
-every start: data.prepare checks it, when it is run again, and repairs what differs.
+Who checks what: opening a folder checks that every shard is there and has its length, which takes
+no time. Every record read is checked by its CRC, so that no damaged byte reaches the training. The
+SHA-256 of whole shards would take minutes for a large set at every start; data.prepare checks it,
+when it is run again, and makes anew what differs.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ from cli import replacing
 MANIFEST = "manifest.json"
 FORMAT = 1
 SHARD_FILE = re.compile(r"\.?shard-\d{5}-of-\d{5}(\.[0-9a-f]{8})?\.(tfrecord|json)")
-# A TFRecord frames its payload: length (8 bytes) and its CRC (4) before, the payload's CRC (4) after.
+# A record is the payload's length (8 bytes), the length's CRC (4), the payload, its CRC (4).
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4
 _REPAIR = "run data.prepare again with the same arguments to make it anew"
 
@@ -47,9 +47,10 @@ def index_path(shard: Path) -> Path:
 
 
 def write_shard(path: Path, pictures: Iterable[np.ndarray], length: int) -> dict:
-    """Write uint8 pictures of one shape, `length` bytes per record, to path: to a temporary name, then renamed.
+    """Write uint8 pictures of one shape to path, under a temporary name until it is whole.
 
-    Returns count, bytes, sha256 of the file, and crc32, 8 hexadecimal digits per record.
+    length: bytes per record. Returns count, bytes, sha256 of the file, and crc32, eight hexadecimal
+    digits per record.
     """
     import tensorflow as tf  # takes seconds, and reading does without
 
@@ -96,25 +97,23 @@ def is_prepared(folder: Path | str) -> bool:
     if (folder / MANIFEST).is_file():
         return True
     if folder.is_dir() and any(folder.glob("shard-*-of-*.tfrecord")):
-        raise ValueError(f"{folder}: shards without {MANIFEST}, not finished; run data.prepare again")
+        raise ValueError(f"{folder}: unfinished, no {MANIFEST}; run data.prepare again")
     return False
 
 
 class Shards:
     """A prepared folder: count pictures in the order of their names, read by number.
 
-    Raises ValueError, one line that names the file, if a shard is missing, has a wrong length or (when it
-    is read) a damaged record. Memory: 4 bytes per picture; nothing read is kept.
+    Raises ValueError, one line that names the file, if a shard is missing, has a wrong length or,
+    when it is read, a damaged record. Memory: 4 bytes per picture; nothing read is kept.
     """
 
     def __init__(self, folder: Path | str):
         self.folder = Path(folder)
         self.manifest = read_json(self.folder / MANIFEST)
         if self.manifest.get("format") != FORMAT:
-            raise ValueError(
-                f"{self.folder / MANIFEST}: format {self.manifest.get('format')!r} is not {FORMAT}, "
-                "which data.prepare writes"
-            )
+            found = self.manifest.get("format")
+            raise ValueError(f"{self.folder / MANIFEST}: format {found!r}, expected {FORMAT}")
         self.shape = (*[self.manifest["image_size"]] * 2, self.manifest["channels"])  # (S, S, C)
         self.length = record_bytes(self.manifest["image_size"], self.manifest["channels"])
         self.files = [self.folder / shard["file"] for shard in self.manifest["shards"]]
@@ -137,7 +136,7 @@ class Shards:
         return np.frombuffer(bytes.fromhex(index["crc32"]), ">u4")
 
     def must_hold(self, image_size: int, channels: int, crop: int | None) -> None:
-        """ValueError if the pictures were prepared in another way; crop None takes them as they are."""
+        """ValueError if they were prepared in another way; crop None takes them as they are."""
         prepared = self.manifest
         for flag, wanted, held in (
             ("--image-size", image_size, prepared["image_size"]),
@@ -164,7 +163,7 @@ class Shards:
         record = file.read(self.length)
         if zlib.crc32(record) != self.checksums[shard][number]:
             raise ValueError(
-                f"{self.files[shard]}: picture {number} is damaged (its checksum differs); {_REPAIR}"
+                f"{self.files[shard]}: record {number} is damaged (wrong checksum); {_REPAIR}"
             )
         payload = record[_HEADER_BYTES:-_FOOTER_BYTES]
         return np.frombuffer(payload, np.uint8).reshape(self.shape)
