@@ -1,0 +1,205 @@
+"""Where a face lies and how it moves: landmarks to matrix, warp, unwarp. Pure functions.
+
+A matrix is float64 (2, 3) and takes a position (x, y, 1) in the photograph to (x, y) in the aligned face;
+a pixel's centre has whole coordinates, as in OpenCV and OpenFace. Pictures are uint8 (H, W, C), masks
+float32 (H, W, 1) with 1 = known and 0 = hole. A box is (left, top, right, bottom), right and bottom
+excluded.
+"""
+
+import cv2
+import numpy as np
+
+# OpenFace (align_dlib.py, Apache 2.0) scales its 68-point template so that the outermost landmarks
+# touch the sides of the unit square. These are the template's extremes and the six points in use.
+TEMPLATE_MINIMUM = np.array((0.0792396913815, 0.182360984545))
+TEMPLATE_MAXIMUM = np.array((0.971193274221, 1.06080371126))
+TEMPLATE = {
+    33: (0.520712933176, 0.634268222208),
+    36: (0.252418718401, 0.331052263829),
+    39: (0.403718978315, 0.33867711083),
+    42: (0.631326076346, 0.334136672344),
+    45: (0.782865376271, 0.321305281656),
+    57: (0.525398405766, 0.841706377792),
+}
+ANCHORS = {"innerEyesAndBottomLip": (39, 42, 57), "outerEyesAndNose": (36, 45, 33)}
+TRANSFORMS = ("affine", "similarity")
+BORDERS = {"constant": cv2.BORDER_CONSTANT, "replicate": cv2.BORDER_REPLICATE}
+
+MAXIMUM_SIDE = 32_766  # of a picture that OpenCV warps
+
+Box = tuple[int, int, int, int]
+
+
+def anchor_positions(anchors: str, size: int, scale: float = 1.0) -> np.ndarray:
+    """Where the three landmarks of `anchors` land in an aligned face of size x size: (3, 2) in pixels.
+
+    scale > 1 draws them towards the centre, so that more of the head is seen.
+    """
+    if anchors not in ANCHORS:
+        raise ValueError(f"unknown landmarks {anchors!r}; choose from {', '.join(ANCHORS)}")
+    template = np.array([TEMPLATE[index] for index in ANCHORS[anchors]])
+    unit = (template - TEMPLATE_MINIMUM) / (TEMPLATE_MAXIMUM - TEMPLATE_MINIMUM)
+    return ((unit - 0.5) / scale + 0.5) * size
+
+
+def matrix(landmarks: np.ndarray, anchors: str, size: int, scale: float = 1.0,
+           transform: str = "affine") -> np.ndarray:
+    """The matrix that aligns a face by three of its 68 landmarks (68, 2)."""
+    points = np.asarray(landmarks)[list(ANCHORS.get(anchors, ()))]
+    return matrix_from_points(points, anchors, size, scale, transform)
+
+
+def matrix_from_points(points: np.ndarray, anchors: str, size: int, scale: float = 1.0,
+                       transform: str = "affine") -> np.ndarray:
+    """The matrix that takes three points (3, 2) of a photograph to the anchors' positions.
+
+    "affine" meets them exactly; "similarity" (rotation, one scale, shift) in the least squares.
+    Raises ValueError if the points lie on a line, or an option is unknown.
+    """
+    if transform not in TRANSFORMS:
+        raise ValueError(f"unknown transform {transform!r}; choose from {', '.join(TRANSFORMS)}")
+    targets = anchor_positions(anchors, size, scale)
+    points = np.asarray(points, np.float64)
+    if points.shape != (3, 2) or not np.isfinite(points).all():
+        raise ValueError(f"three points x,y are needed to place a face, not {points.tolist()}")
+    edges = points[1:] - points[0]
+    if abs(np.linalg.det(edges)) < 1e-6 * (edges**2).sum():
+        raise ValueError(f"the points {points.tolist()} lie on a line and place no face")
+    solve = _affine if transform == "affine" else _similarity
+    return solve(points, targets)
+
+
+def _affine(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    return np.linalg.solve(np.column_stack([points, np.ones(3)]), targets).T
+
+
+def _similarity(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Least squares of w = a z + b over the complex plane, which has no reflections and no shear."""
+    z, w = points @ (1, 1j), targets @ (1, 1j)
+    centred = z - z.mean()
+    a = np.vdot(centred, w - w.mean()) / np.vdot(centred, centred)
+    b = w.mean() - a * z.mean()
+    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
+
+
+def reduction(matrix: np.ndarray) -> float:
+    """Pixels of the photograph per pixel of the aligned face, along a side."""
+    return float(abs(np.linalg.det(matrix[:, :2])) ** -0.5)
+
+
+def for_photograph(matrix: np.ndarray, factors: tuple[float, float]) -> np.ndarray:
+    """The matrix for the same photograph resized by `factors` (x, y)."""
+    factors = np.asarray(factors)
+    return _substitute(matrix, 1 / factors, 0.5 / factors - 0.5)
+
+
+def for_face(matrix: np.ndarray, factor: float) -> np.ndarray:
+    """The matrix for the same aligned face resized by `factor`."""
+    scaled = matrix * factor
+    scaled[:, 2] += 0.5 * factor - 0.5
+    return scaled
+
+
+def _substitute(matrix: np.ndarray, scale: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """The matrix that takes q where `matrix` takes scale * q + offset."""
+    linear, shift = matrix[:, :2], matrix[:, 2:]
+    return np.hstack([linear * scale, linear @ np.reshape(offset, (2, 1)) + shift])
+
+
+def region(matrix: np.ndarray, size: int, shape: tuple[int, ...], margin: int = 1) -> Box:
+    """The box around the face square in a photograph of `shape` (H, W, ...), clipped to it.
+
+    Holds at least one pixel, even where the square lies outside the photograph.
+    """
+    low, high = -0.5, size - 0.5
+    corners = np.array([(low, low), (high, low), (low, high), (high, high)])
+    corners = np.linalg.solve(matrix[:, :2], (corners - matrix[:, 2]).T)  # (2, 4)
+    limits = np.array([[shape[1]], [shape[0]]])
+    first = np.clip(np.floor(corners.min(axis=1, keepdims=True)) - margin, 0, limits - 1)
+    last = np.clip(np.ceil(corners.max(axis=1, keepdims=True)) + margin + 1, first + 1, limits)
+    (left, top), (right, bottom) = first[:, 0].astype(int), last[:, 0].astype(int)
+    return int(left), int(top), int(right), int(bottom)
+
+
+def warp(image: np.ndarray, matrix: np.ndarray, size: int, border: str = "constant") -> np.ndarray:
+    """The aligned face (size, size, C) of a photograph (H, W, C), uint8 or float32.
+
+    Bilinear, black ("constant") or the edge's colour ("replicate") beyond the photograph: OpenFace's
+    warp. A face more than twice as large as the output is first averaged over blocks of pixels, so that
+    the warp itself reduces less than twofold and a large photograph gives a face like a small one's;
+    bilinear sampling alone would pick out single pixels.
+    """
+    if border not in BORDERS:
+        raise ValueError(f"unknown border {border!r}; choose from {', '.join(BORDERS)}")
+    image, matrix = _shrunken(image, matrix, size)
+    face = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR,
+                          borderMode=BORDERS[border])
+    return face.reshape(size, size, -1)
+
+
+def _shrunken(image: np.ndarray, matrix: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The part of the photograph that the face needs, averaged over blocks, and its matrix."""
+    block = max(1, int(reduction(matrix)))
+    if block == 1 and max(image.shape) <= MAXIMUM_SIDE:
+        return image, matrix
+    left, top, right, bottom = region(matrix, size, image.shape, margin=2 * block)
+    part = block_means(image[top:bottom, left:right], block)
+    return part, _substitute(matrix, np.full(2, block), (block - 1) / 2 + np.array([left, top]))
+
+
+def block_means(image: np.ndarray, block: int) -> np.ndarray:
+    """(H, W, C) averaged over block x block pixels; the last blocks continue the edge."""
+    height, width, channels = image.shape
+    image = cv2.copyMakeBorder(image, 0, -height % block, 0, -width % block, cv2.BORDER_REPLICATE)
+    size = (image.shape[1] // block, image.shape[0] // block)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], channels)
+
+
+def warp_masked(image: np.ndarray, mask: np.ndarray, matrix: np.ndarray, size: int,
+                border: str = "constant") -> tuple[np.ndarray, np.ndarray]:
+    """The aligned face of a photograph with a hole, and its mask; the hole's content reaches neither.
+
+    image: uint8 (H, W, C); mask: (H, W, 1), 1 = known. Returns uint8 (size, size, C) and float32
+    (size, size, 1). A pixel of the face is hole if any hidden pixel contributes to it; the others are what
+    `warp` makes of them, bit for bit. Hole pixels hold the mean of the known ones that contribute,
+    weighted as in the warp, or black where there are none. Beyond the photograph counts as known.
+    """
+    hidden = (mask == 0).astype(np.float32)
+    visible = np.where(hidden > 0, 0, image).astype(image.dtype)
+    face = warp(visible, matrix, size, border)
+    share = warp(hidden, matrix, size, border)
+    # OpenCV rounds positions and weights of bytes otherwise than those of floats: ask both.
+    hole = (share > 0) | (warp(np.uint8(255) * hidden.astype(np.uint8), matrix, size, border) > 0)
+    total = warp(visible.astype(np.float32), matrix, size, border)
+    mean = total / np.maximum(1 - share, 1e-3)
+    filled = np.where(hole, np.clip(np.rint(mean), 0, 255).astype(image.dtype), face)
+    return filled, 1 - hole.astype(np.float32)
+
+
+def unwarp(face: np.ndarray, mask: np.ndarray | None, matrix: np.ndarray,
+           box: Box) -> tuple[np.ndarray, np.ndarray]:
+    """A face taken back to the part `box` of its photograph: its pixels there, and its mask.
+
+    face: uint8 (S, S, C); mask: (S, S, 1), 1 = known, or None if all of the face is hole. Returns
+    uint8 (h, w, C), Lanczos, which continues the face's edge beyond the square, and float32 (h, w, 1), where
+    a pixel is hole if its centre falls into a hole pixel of the face: never outside the square.
+    """
+    left, top, right, bottom = box
+    size = (right - left, bottom - top)
+    matrix = _substitute(matrix, np.ones(2), np.array([left, top]))
+    hole = np.ones(face.shape[:2], np.uint8) if mask is None else np.uint8(mask[..., 0] == 0)
+    hole = cv2.warpAffine(hole, matrix, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+    block = max(1, int(1 / reduction(matrix)))  # above 1, the face is the finer of the two
+    layer = cv2.warpAffine(block_means(face, block), for_face(matrix, 1 / block), size,
+                           flags=cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP,
+                           borderMode=cv2.BORDER_REPLICATE)
+    return layer.reshape(*size[::-1], -1), 1 - hole[..., None].astype(np.float32)
+
+
+def unwarp_mask(mask: np.ndarray, matrix: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A mask drawn on the aligned face (S, S, 1) as the photograph's: float32 (H, W, 1)."""
+    box = region(matrix, len(mask), shape)
+    _, part = unwarp(np.zeros((*mask.shape[:2], 1), np.uint8), mask, matrix, box)
+    whole = np.ones((*shape[:2], 1), np.float32)
+    whole[box[1] : box[3], box[0] : box[2]] = part
+    return whole
