@@ -1,0 +1,175 @@
+"""Fill the hole of a picture from a generated one: plain paste, feathered seam, Poisson blending.
+
+Known pixels leave every method exactly as they came, and what the original holds under the hole is
+never read: noise or NaN there changes nothing. OpenCV's seamlessClone keeps neither promise: it
+shrinks the mask by three pixels, so its boundary values come from inside the hole.
+
+Both soft methods add a correction to the generated picture inside the hole. It starts from the
+mismatch `original - generated` at the known pixels around it, and spreads inwards in two ways.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import scipy.sparse as sparse
+from scipy.ndimage import distance_transform_edt
+from scipy.signal import oaconvolve
+from scipy.sparse.linalg import splu
+
+METHODS = ("none", "feather", "poisson")
+
+DIRECT_UNKNOWNS = 10_000  # above this a factorisation costs more than a few multigrid cycles
+ACCURACY = 1e-4  # of the correction; one step of an 8-bit picture is 8e-3
+MAXIMUM_STEPS = 500  # measured: 5 to 20 suffice
+
+Solve = Callable[[np.ndarray], np.ndarray]  # (unknowns, C) -> (unknowns, C), float64
+
+
+def blend(original: np.ndarray, generated: np.ndarray, mask: np.ndarray, method: str) -> np.ndarray:
+    """The original with its hole filled from the generated picture: float32 (H, W, C).
+
+    original, generated: float (H, W, C) in [-1, 1]; mask: (H, W, 1), 1 = known, 0 = hole.
+    Known pixels are returned unchanged, filled ones clipped to [-1, 1]. Without any known pixel
+    there is no boundary to meet, and the result is the generated picture.
+    """
+    if method not in METHODS:
+        raise ValueError(f"unknown blending method {method!r}; choose from {', '.join(METHODS)}")
+    if original.ndim != 3 or original.shape != generated.shape:
+        raise ValueError(f"cannot blend pictures of shapes {original.shape} and {generated.shape}")
+    if mask.shape != (*original.shape[:2], 1) or not np.isin(mask, (0, 1)).all():
+        raise ValueError(
+            f"mask of shape {mask.shape} for a picture of shape {original.shape}: "
+            "it must be (H, W, 1) and hold only 0 and 1"
+        )
+    hole = mask[:, :, 0] == 0  # (H, W)
+    result = np.where(hole[:, :, None], generated, original).astype(np.float32)
+    if method != "none" and hole.any() and not hole.all():
+        mismatch = np.where(hole[:, :, None], 0.0, original - generated)
+        correction = membrane(mismatch, hole) if method == "poisson" else fade(mismatch, hole)
+        result[hole] += correction
+    result[hole] = np.clip(result[hole], -1, 1)
+    return result
+
+
+def fade(mismatch: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """The mismatch of the known pixels nearby, fading to nothing with distance: (unknowns, C).
+
+    Known pixels count by distance^-3 (Shepard 1968), which leaves no streaks, as the nearest alone
+    would. The fade is a raised cosine that ends where the hole is deepest.
+    mismatch: (H, W, C), zero in the hole; hole: bool (H, W), neither empty nor everything.
+    """
+    distance = distance_transform_edt(hole)
+    deepest = int(np.ceil(distance.max()))  # so far, each hole pixel reaches a known one
+    reaches = (min(deepest, length - 1) for length in hole.shape)
+    down, across = (np.arange(-reach, reach + 1) for reach in reaches)
+    kernel = np.maximum(down[:, None] ** 2 + across**2, 1) ** -1.5
+    total = oaconvolve((~hole).astype(float), kernel, mode="same")[hole]
+    channels = np.moveaxis(mismatch, 2, 0)
+    near = np.stack([oaconvolve(c, kernel, mode="same")[hole] / total for c in channels], axis=1)
+    depth = (distance[hole] - 1) / distance.max()  # 0 beside a known pixel
+    return near * (0.5 + 0.5 * np.cos(np.pi * depth))[:, None]
+
+
+def membrane(mismatch: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """The smoothest field over the hole that meets the mismatch around it: (unknowns, C).
+
+    Perez, Gangnet and Blake 2003, "Poisson Image Editing": the picture that meets the known pixels
+    with the gradient closest to the generated one's is generated + membrane, where the membrane
+    solves the Laplace equation with the mismatch as boundary values (their equation 5). That is the
+    same solution as solving for the picture, but the unknown is smooth, and few steps reach it.
+    Each hole pixel becomes the mean of its 4-neighbours; those beyond the picture do not exist, so
+    nothing is imposed where the hole touches its border (Neumann).
+
+    mismatch: (H, W, C), zero in the hole; hole: bool (H, W), neither empty nor everything.
+    """
+    matrix = laplacian(hole)
+    boundary = np.pad(mismatch, ((1, 1), (1, 1), (0, 0)))
+    boundary = (
+        boundary[:-2, 1:-1] + boundary[2:, 1:-1] + boundary[1:-1, :-2] + boundary[1:-1, 2:]
+    )[hole]  # (unknowns, C)
+    return conjugate_gradients(matrix, boundary, multigrid(matrix, *np.nonzero(hole)))
+
+
+def laplacian(hole: np.ndarray) -> sparse.csr_array:
+    """Laplacian of the 4-connected pixel grid: the rows and columns of the hole's pixels alone."""
+    number = np.zeros(hole.shape, np.int32)
+    number[hole] = np.arange(hole.sum())
+    neighbours = np.full(hole.shape, 4.0)
+    for edge in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]):
+        neighbours[edge] -= 1
+    first, second = [], []
+    for here, there in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
+        linked = hole[here] & hole[there]
+        first.append(number[here][linked])
+        second.append(number[there][linked])
+    first, second = np.concatenate(first), np.concatenate(second)
+    size = int(hole.sum())
+    links = sparse.coo_array((np.ones(len(first)), (first, second)), shape=(size, size)).tocsr()
+    return (sparse.diags_array(neighbours[hole]) - links - links.T).tocsr()
+
+
+def multigrid(
+    matrix: sparse.csr_array,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    direct_unknowns: int = DIRECT_UNKNOWNS,
+) -> Solve:
+    """An approximate inverse of a positive definite matrix over the pixels at (rows, columns).
+
+    One V-cycle of smoothed aggregation (Vanek, Mandel and Brezina 1996) over blocks of 3x3 pixels,
+    with one damped Jacobi sweep before and after; exact where the unknowns are few. Time and memory
+    are linear in the unknowns: blending a hole of 1,000,000 pixels takes 3 s on a CPU.
+    """
+    if len(rows) <= direct_unknowns:
+        return splu(
+            matrix.tocsc(),
+            permc_spec="MMD_AT_PLUS_A",
+            diag_pivot_thresh=0,
+            options={"SymmetricMode": True},
+        ).solve
+    diagonal = matrix.diagonal()
+    largest = (abs(matrix).sum(axis=1) / diagonal).max()  # bounds the eigenvalues (Gershgorin)
+    damping = 4 / 3 / largest / diagonal[:, None]  # (unknowns, 1)
+    rows, columns = rows // 3, columns // 3
+    blocks, block = np.unique(rows * (columns.max() + 1) + columns, return_inverse=True)
+    size = len(diagonal)
+    constant = sparse.csr_array(
+        (np.ones(size), block, np.arange(size + 1)), shape=(size, len(blocks))
+    )
+    prolong = (constant - (matrix @ constant).multiply(damping)).tocsr()
+    restrict = prolong.T.tocsr()
+    rows, columns = np.divmod(blocks, columns.max() + 1)
+    coarse = multigrid((restrict @ matrix @ prolong).tocsr(), rows, columns, direct_unknowns)
+
+    def v_cycle(residual: np.ndarray) -> np.ndarray:
+        x = damping * residual
+        x += prolong @ coarse(restrict @ (residual - matrix @ x))
+        return x + damping * (residual - matrix @ x)
+
+    return v_cycle
+
+
+def conjugate_gradients(
+    matrix: sparse.csr_array, right: np.ndarray, precondition: Solve, accuracy: float = ACCURACY
+) -> np.ndarray:
+    """Solve matrix @ x = right for every column of right (unknowns, C) at once.
+
+    Stops when the preconditioned residual is below `accuracy` everywhere: an estimate of the error
+    of x, which was at most 4 times as large for holes of every shape we could think of.
+    """
+    x = precondition(right)
+    residual = right - matrix @ x
+    estimate = precondition(residual)
+    direction, product = estimate, (residual * estimate).sum(axis=0)
+    for _ in range(MAXIMUM_STEPS):
+        if np.abs(estimate).max() < accuracy:
+            return x
+        image = matrix @ direction
+        curvature = (direction * image).sum(axis=0)
+        step = product / np.maximum(curvature, np.finfo(float).tiny)  # a solved channel stays put
+        x += step * direction
+        residual -= step * image
+        estimate = precondition(residual)
+        previous, product = product, (residual * estimate).sum(axis=0)
+        direction = estimate + product / np.maximum(previous, np.finfo(float).tiny) * direction
+    raise ArithmeticError(f"Poisson blending did not settle in {MAXIMUM_STEPS} steps")
