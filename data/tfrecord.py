@@ -28,7 +28,8 @@ from cli import replacing
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-SHARD_FILE = re.compile(r"\.?shard-\d{5}-of-\d{5}(\.[0-9a-f]{8})?\.(tfrecord|json)")
+# A file of a prepared folder, also under its temporary name (cli.replacing).
+OUR_FILE = re.compile(r"\.?(manifest|shard-\d{5}-of-\d{5})(\.[0-9a-f]{8})?\.(tfrecord|json)")
 # A record is the payload's length (8 bytes), the length's CRC (4), the payload, its CRC (4).
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4
 _REPAIR = "run data.prepare again with the same arguments to make it anew"
@@ -55,9 +56,12 @@ def write_shard(path: Path, pictures: Iterable[np.ndarray], length: int) -> dict
     import tensorflow as tf  # takes seconds, and reading does without
 
     with replacing(path) as temporary:
-        with tf.io.TFRecordWriter(str(temporary)) as writer:
-            for picture in pictures:
-                writer.write(picture.tobytes())
+        try:
+            with tf.io.TFRecordWriter(str(temporary)) as writer:
+                for picture in pictures:
+                    writer.write(picture.tobytes())
+        except tf.errors.OpError as error:
+            raise OSError(f"{path}: cannot be written ({error.message})") from None
         digest, checksums = hashlib.sha256(), []
         with open(temporary, "rb") as file:
             while record := file.read(length):
