@@ -1,10 +1,12 @@
-"""What every command shares: flags in both spellings, checked numbers, one-line errors, safe writes."""
+"""What every command shares: flags in both spellings, checked numbers, errors, safe writes."""
 
 import argparse
 import math
 import re
 import shutil
+import signal
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +15,7 @@ from typing import NoReturn
 
 
 def flag(parser, *names: str, **options) -> argparse.Action:
-    """add_argument that accepts each name also in kebab-case: --learning_rate and --learning-rate."""
+    """add_argument that accepts each name in kebab-case too: --learning_rate, --learning-rate."""
     spellings = [s for name in names for s in (_kebab(name), name)]
     return parser.add_argument(*dict.fromkeys(spellings), **options)
 
@@ -47,8 +49,8 @@ fraction = _number(float, lambda x: 0 <= x <= 1, "a number from 0 to 1")
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
-    """Call main and exit with what it returns. What a user can get wrong (ValueError, OSError) becomes
-    one line on standard error and exit status 2; Ctrl-C exits with 130."""
+    """Call main and exit with what it returns. What a user can get wrong (ValueError, OSError)
+    becomes one line on standard error and exit status 2; Ctrl-C exits with 130."""
     try:
         sys.exit(main())
     except (ValueError, OSError) as error:
@@ -67,9 +69,9 @@ def one_line(error: Exception) -> str:
 
 @contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it onto `path` if the block succeeds, remove it if not.
+    """Yield a temporary path beside `path`; rename it onto `path` if the block succeeds, else remove it.
 
-    Works for a file or a folder that the block creates. A folder that is replaced is moved away first.
+    Works for a file or a folder that the block creates. A folder in the way is removed last.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,3 +87,23 @@ def replacing(path: Path | str) -> Iterator[Path]:
             shutil.rmtree(temporary)
         else:
             temporary.unlink(missing_ok=True)
+
+
+class StopRequest:
+    """Turns the first Ctrl-C or SIGTERM within its block into `requested`; a second interrupts."""
+
+    def __enter__(self) -> "StopRequest":
+        self.requested = False
+        self._handlers = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._handlers[number] = signal.signal(number, self._request)
+        return self
+
+    def _request(self, number, frame) -> None:
+        self.requested = True
+        signal.signal(number, signal.default_int_handler)
+
+    def __exit__(self, *error) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)

@@ -31,8 +31,8 @@ class Picture:
 def find(paths: Iterable[Path | str]) -> list[Path]:
     """Picture files among `paths`; folders are searched to any depth. Sorted within each folder.
 
-    A file named outright is taken whatever its suffix. Raises ValueError for a path that does not exist
-    and for a folder that holds no picture.
+    A file named outright is taken whatever its suffix. Raises ValueError for a path that does not
+    exist and for a folder that holds no picture.
     """
     found: dict[Path, None] = {}
     for path in map(Path, paths):
@@ -59,7 +59,7 @@ def _pictures_below(folder: Path) -> list[Path]:
 
 
 def read(path: Path | str, channels: int = 3) -> np.ndarray:
-    """Pixels of a file as uint8 (H, W, channels), upright, whatever its mode; alpha goes onto white.
+    """Pixels of a file as uint8 (H, W, channels), upright, whatever its mode; alpha onto white.
 
     Raises ValueError, in one line that names the file, if it cannot be decoded.
     """
@@ -88,7 +88,7 @@ def read_picture(path: Path | str) -> Picture:
 def _decode(path: Path | str) -> Image.Image:
     try:
         with warnings.catch_warnings():
-            # Pillow warns at 89 megapixels and refuses at twice that: large photographs are welcome.
+            # Pillow warns at 89 megapixels, refuses at twice that: large photographs are welcome.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 return ImageOps.exif_transpose(image)
@@ -184,7 +184,7 @@ def grid(pixels: np.ndarray, columns: int | None = None) -> np.ndarray:
 
 
 def write_gif(path: Path | str, frames: Sequence[np.ndarray], seconds_per_frame: float) -> None:
-    """Write uint8 (H, W, C) frames as an endless animation; the last one is held for two seconds."""
+    """Write uint8 (H, W, C) frames as an endless animation; the last is held for two seconds."""
     pictures = [_to_pillow(frame).convert("RGB") for frame in frames]
     durations = [round(1000 * seconds_per_frame)] * (len(pictures) - 1) + [2000]
     with replacing(path) as temporary:

@@ -1,0 +1,267 @@
+"""The DCGAN: one class that trains, samples and completes."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import checkpoint
+import losses
+import ops
+from augment import augment, fold_in
+from config import Config
+from networks import discriminator, generator
+
+
+@dataclass
+class Position:
+    """How far a training run is. epoch: the one under way; batch: how many of its batches are done."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    batches_per_epoch: int = 0
+    best: float = math.inf  # the lowest Frechet distance measured
+
+
+class DCGAN:
+    """Owns the generator, its average, the discriminator, their optimisers and the counters."""
+
+    def __init__(self, config: Config, strategy: tf.distribute.Strategy | None = None):
+        self.config = config
+        self.strategy = strategy or tf.distribute.get_strategy()
+        with self.strategy.scope():
+            self.generator = generator(config)
+            self.discriminator = discriminator(config)
+            self.average = generator(config) if config.ema else None
+            self.g_optimizer = _adam(config.g_lr, config.beta1)
+            self.d_optimizer = _adam(config.d_lr, config.beta1)
+        if self.average:
+            self.average.set_weights(self.generator.get_weights())
+        self.position = Position()
+
+    # Inference
+
+    @property
+    def sampler(self) -> keras.Model:
+        """The averaged generator where there is one."""
+        return self.average or self.generator
+
+    def generate(self, z: np.ndarray) -> np.ndarray:
+        """z (N, z_dim) -> float32 images (N, S, S, C) in [-1, 1], with inference batch norm."""
+        return self._in_batches(self.sampler, z)
+
+    def logits(self, pictures: np.ndarray) -> np.ndarray:
+        """D's logits (N,) of float images (N, S, S, C) in [-1, 1], with inference batch norm."""
+        return self._in_batches(self.discriminator, pictures)[:, 0]
+
+    def _in_batches(self, network: keras.Model, inputs: np.ndarray, width: int = 64) -> np.ndarray:
+        inputs = np.asarray(inputs, np.float32)
+        chunks = np.split(inputs, range(width, len(inputs), width))
+        return np.concatenate([network(chunk, training=False).numpy() for chunk in chunks])
+
+    def draw(self, count: int, seed: int = 0, truncation: float = 1.0) -> np.ndarray:
+        """`count` z's (count, z_dim), uniform in [-truncation, truncation]; number i depends on the
+        seed and i alone."""
+        generators = [np.random.default_rng([seed, i]) for i in range(count)]
+        rows = [rng.uniform(-truncation, truncation, self.config.z_dim) for rng in generators]
+        return np.array(rows, np.float32)
+
+    def sample(self, count: int, seed: int = 0, truncation: float = 1.0) -> np.ndarray:
+        """`count` generated images, float32 (count, S, S, C) in [-1, 1]."""
+        return self.generate(self.draw(count, seed, truncation))
+
+    # One training step
+
+    def traced_step(self, images_per_batch: int):
+        """The concrete train_step for float batches of that size."""
+        side, channels = self.config.image_size, self.config.channels
+        real = tf.TensorSpec((images_per_batch, side, side, channels), tf.float32)
+        return self.train_step.get_concrete_function(real, tf.TensorSpec((), tf.int32))
+
+    def discriminator_loss(
+        self, real: tf.Tensor, fake: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Losses on real and on generated images and the penalty, each (N,), and both logits."""
+        config = self.config
+        real = augment(real, config.augment, seed)
+        fake = augment(fake, config.augment, fold_in(seed, 1))
+        real_logits = self.discriminator(real, training=True)
+        fake_logits = self.discriminator(fake, training=True)
+        real_loss, fake_loss = losses.discriminator_losses(config.loss, real_logits, fake_logits)
+        penalty = tf.zeros_like(real_loss)
+        if config.loss == "wgan-gp":
+            position = tf.random.stateless_uniform((tf.shape(real)[0], 1, 1, 1), fold_in(seed, 2))
+            penalty += 10 * losses.gradient_penalty(self._critic, real, fake, position)
+        if config.r1:
+            penalty += config.r1 * losses.r1_penalty(self._critic, real)
+        return real_loss, fake_loss, penalty, real_logits, fake_logits
+
+    def _critic(self, pictures: tf.Tensor) -> tf.Tensor:
+        return self.discriminator(pictures, training=True)
+
+    def generator_loss(self, fake: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Loss of G on its images (N, S, S, C), (N,)."""
+        fake = augment(fake, self.config.augment, seed)
+        return losses.generator_loss(self.config.loss, self.discriminator(fake, training=True))
+
+    @tf.function(autograph=False)
+    def train_step(self, real, step: tf.Tensor, z=None) -> dict[str, tf.Tensor]:
+        """D's steps, then G's with the same z; returns losses and the last G(z) and D's logits.
+
+        real: float32 (d_steps * N, S, S, C) in [-1, 1], per replica. step: int32 scalar; with
+        config.seed it decides every draw. z: (N, z_dim), drawn unless given.
+        """
+        measured = self.strategy.run(self._replica_step, (real, step, z))
+        if self.average:
+            decay = 0.5 ** (self.config.batch_size / self.config.ema)
+            ops.update_average(_values(self.average), _values(self.generator), decay)
+        sums = {
+            name: self.strategy.reduce("SUM", value, axis=None)
+            for name, value in measured["losses"].items()
+        }
+        return sums | measured["tensors"]
+
+    def _replica_step(self, real: tf.Tensor, step: tf.Tensor, z: tf.Tensor | None) -> dict:
+        config = self.config
+        context = tf.distribute.get_replica_context()
+        size = tf.shape(real)[0] // config.d_steps
+        global_size = tf.cast(size * context.num_replicas_in_sync, tf.float32)
+        seed = tf.stack([config.seed % 2**31, step])  # the draws of this step, on every replica
+        own = fold_in(seed, 1 + tf.cast(context.replica_id_in_sync_group, tf.int32))  # on this one
+
+        def mean(values):  # this replica's share of the mean over the global batch
+            return tf.reduce_sum(values) / global_size
+
+        # Every replica draws the global z and takes its rows: any number of replicas sees the same.
+        zs = [z] if z is not None else self._draw_global_z(size, context, seed)
+        for reals, z in zip(tf.split(real, config.d_steps), zs, strict=True):
+            with tf.GradientTape() as g_tape:
+                fake = self.generator(z, training=True)
+            # Update D.
+            with tf.GradientTape() as tape:
+                real_loss, fake_loss, penalty, real_logits, fake_logits = self.discriminator_loss(
+                    reals, fake, fold_in(own, 0)
+                )
+                loss = mean(real_loss + fake_loss + penalty)
+            variables = self.discriminator.trainable_variables
+            gradients = tape.gradient(loss, [v.value for v in variables])
+            self.d_optimizer.apply(gradients, variables)
+
+        # Update G, first with the images D has just seen: no other forward pass is needed.
+        for i in range(config.g_steps):
+            if i > 0:
+                with tf.GradientTape() as g_tape:
+                    fake = self.generator(z, training=True)
+            with tf.GradientTape() as tape:
+                tape.watch(fake)
+                g_loss = mean(self.generator_loss(fake, fold_in(own, 1 + i)))
+            variables = self.generator.trainable_variables
+            gradients = g_tape.gradient(
+                fake, [v.value for v in variables], output_gradients=tape.gradient(g_loss, fake)
+            )
+            self.g_optimizer.apply(gradients, variables)
+
+        d_loss_real, d_loss_fake = mean(real_loss), mean(fake_loss)
+        return {
+            "losses": {
+                "d_loss_real": d_loss_real, "d_loss_fake": d_loss_fake,
+                "d_loss": d_loss_real + d_loss_fake + mean(penalty), "g_loss": g_loss,
+            },
+            "tensors": {"G": fake, "z": z, "real_logits": real_logits, "fake_logits": fake_logits},
+        }  # fmt: skip
+
+    def _draw_global_z(self, size: tf.Tensor, context, seed: tf.Tensor) -> list[tf.Tensor]:
+        replicas, number = context.num_replicas_in_sync, context.replica_id_in_sync_group
+        shape = (self.config.d_steps, size * replicas, self.config.z_dim)
+        z = tf.random.stateless_uniform(shape, fold_in(seed, 0), -1, 1)
+        return tf.unstack(z[:, number * size : (number + 1) * size])
+
+    # Saving
+
+    def save(self, folder: Path) -> None:
+        """Write the model alone: networks and configuration."""
+        checkpoint.save(folder, dataclasses.asdict(self.config), self._weights())
+
+    def save_training(self, folder: Path) -> None:
+        """Write into a training folder everything that a resumed run needs."""
+        path = checkpoint.step_path(folder, self.position.step)
+        state = dataclasses.asdict(self.position)
+        checkpoint.save(path, dataclasses.asdict(self.config), self._weights(), self._training(), state)
+
+    @classmethod
+    def restore(cls, folder: Path | str, warn: Callable = lambda message: None) -> "DCGAN":
+        """The model that a checkpoint folder of ours or of TensorFlow 1 holds, ready to sample and
+        complete. Raises ValueError where there is none."""
+        saved = checkpoint.load(folder, warn)
+        model = cls(Config.from_dict(saved.config))
+        model._load_weights(saved)
+        return model
+
+    def resume(self, folder: Path, warn: Callable = lambda message: None) -> Path:
+        """Load weights, optimisers and counters of the newest checkpoint in a training folder, and
+        return its path."""
+        saved = checkpoint.load(folder, warn)
+        if not saved.training:
+            raise ValueError(f"{saved.path}: holds a model but no training state; use --init-from")
+        self._load_weights(saved)
+        _assign(self._training_variables(), saved.training, saved.path)
+        self.position = Position(**saved.state)
+        return saved.path
+
+    def init_from(self, folder: Path | str) -> None:
+        """Start from the weights of another model, with fresh optimisers and counters."""
+        self._load_weights(checkpoint.load(folder))
+
+    def _weights(self) -> checkpoint.Arrays:
+        return {name: v.numpy() for name, v in self._network_variables().items()}
+
+    def _training(self) -> checkpoint.Arrays:
+        return {name: v.numpy() for name, v in self._training_variables().items()}
+
+    def _network_variables(self) -> dict:
+        networks = {"generator": self.generator, "discriminator": self.discriminator}
+        if self.average:
+            networks["average"] = self.average
+        return {f"{name}/{v.path}": v for name, net in networks.items() for v in net.weights}
+
+    def _training_variables(self) -> dict:
+        with self.strategy.scope():
+            self.g_optimizer.build(self.generator.trainable_variables)
+            self.d_optimizer.build(self.discriminator.trainable_variables)
+        both = {"g": self.g_optimizer, "d": self.d_optimizer}
+        return {
+            f"{name}/{v.path}": v
+            for name, optimizer in both.items()
+            for v in optimizer.variables
+            if v.name != "learning_rate"  # the configuration's, not the checkpoint's
+        }
+
+    def _load_weights(self, saved: checkpoint.Checkpoint) -> None:
+        if problem := Config.from_dict(saved.config).difference(self.config):
+            raise ValueError(f"{saved.path}: another model: its {problem}")
+        weights = dict(saved.weights)
+        for name in [n for n in weights if n.startswith("generator/")]:
+            weights.setdefault(name.replace("generator", "average", 1), weights[name])
+        _assign(self._network_variables(), weights, saved.path)
+
+
+def _assign(variables: dict, arrays: checkpoint.Arrays, path: Path) -> None:
+    for name, variable in variables.items():
+        if name not in arrays or arrays[name].shape != tuple(variable.shape):
+            found = arrays[name].shape if name in arrays else "missing"
+            raise ValueError(f"{path}: {name} is {found}, expected {tuple(variable.shape)}")
+        variable.assign(arrays[name])
+
+
+def _adam(learning_rate: float, beta1: float) -> keras.optimizers.Adam:
+    return keras.optimizers.Adam(learning_rate, beta_1=beta1, beta_2=0.999, epsilon=1e-8)
+
+
+def _values(network: keras.Model) -> list:
+    return [v.value for v in network.weights]

@@ -1,0 +1,77 @@
+"""The two networks of the DCGAN, built from its configuration with stock Keras layers."""
+
+import keras
+import numpy as np
+
+import ops
+from config import Config
+
+
+def generator(config: Config) -> keras.Model:
+    """z (N, z_dim) -> images (N, S, S, C) in [-1, 1] (Radford et al. 2016).
+
+    Projection to 4x4, then 5x5 transposed convolutions of stride 2, each with norm and ReLU; tanh.
+    """
+    seeds = iter(range(10**6))
+    layer = {"dtype": keras.DTypePolicy(_policy(config))}
+
+    def normal():
+        return keras.initializers.RandomNormal(stddev=0.02, seed=_seed(config, "g", next(seeds)))
+
+    first, *widths = config.generator_widths
+    z = keras.Input((config.z_dim,), name="z")
+    x = keras.layers.Dense(16 * first, kernel_initializer=normal(), name="h0_lin", **layer)(z)
+    x = keras.layers.Reshape((4, 4, first))(x)  # (N, 4, 4, first)
+    for i, width in enumerate([*widths, config.channels]):
+        x = _norm(config.g_norm, f"bn{i}", layer)(x)
+        x = keras.layers.Activation("relu", name=f"relu{i}", **layer)(x)
+        x = keras.layers.Conv2DTranspose(
+            width, 5, 2, "same", kernel_initializer=normal(), name=f"h{i + 1}", **layer
+        )(x)  # twice the height and width
+    x = keras.layers.Activation("tanh", name="tanh", dtype="float32")(x)
+    return keras.Model(z, x, name="generator")
+
+
+def discriminator(config: Config) -> keras.Model:
+    """Images (N, S, S, C) in [-1, 1] -> one logit per image (N, 1).
+
+    5x5 convolutions of stride 2 down to 4x4, leaky ReLU, norm on all but the first; then linear.
+    """
+    seeds = iter(range(10**6))
+    layer = {"dtype": keras.DTypePolicy(_policy(config))}
+    spectral = config.d_norm == "spectral"
+    conv2d = ops.SpectralConv2D if spectral else keras.layers.Conv2D
+    dense = ops.SpectralDense if spectral else keras.layers.Dense
+
+    def normal(kind):
+        return {"kernel_initializer": kind(stddev=0.02, seed=_seed(config, "d", next(seeds)))}
+
+    x = image = keras.Input((config.image_size, config.image_size, config.channels), name="image")
+    for i, width in enumerate(config.discriminator_widths):
+        truncated = normal(keras.initializers.TruncatedNormal)
+        x = conv2d(width, 5, 2, "same", name=f"h{i}_conv", **truncated, **layer)(x)
+        if i > 0:
+            x = _norm(config.d_norm, f"bn{i}", layer)(x)
+        x = keras.layers.Activation(ops.leaky_relu, name=f"lrelu{i}", **layer)(x)  # half the size
+    x = keras.layers.Flatten()(x)
+    x = dense(1, name="lin", **normal(keras.initializers.RandomNormal), **layer)(x)
+    x = keras.layers.Activation("linear", name="logit", dtype="float32")(x)
+    return keras.Model(image, x, name="discriminator")
+
+
+def _policy(config: Config) -> str:
+    return "mixed_bfloat16" if config.precision == "bfloat16" else "float32"
+
+
+def _seed(config: Config, network: str, layer: int) -> int:
+    return int(np.random.SeedSequence([config.seed, ord(network), layer]).generate_state(1)[0])
+
+
+def _norm(kind: str, name: str, layer: dict) -> keras.layers.Layer:
+    match kind:
+        case "batch":
+            return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name, **layer)
+        case "layer":
+            return keras.layers.LayerNormalization(axis=(1, 2, 3), epsilon=1e-5, name=name, **layer)
+        case _:
+            return keras.layers.Identity(name=name, **layer)

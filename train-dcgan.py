@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+"""Train a DCGAN on a folder of images; run again to resume."""
+
+import argparse
+import os
+from pathlib import Path
+
+from cli import (
+    flag,
+    fraction,
+    non_negative_float,
+    non_negative_int,
+    positive_float,
+    positive_int,
+    run,
+)
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
+
+
+def parser() -> argparse.ArgumentParser:
+    from config import D_NORMS, G_NORMS, LOSSES, PRECISIONS, PRESETS, describe_presets
+
+    p = argparse.ArgumentParser(
+        description=__doc__, epilog=describe_presets(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    data = p.add_argument_group("data")
+    flag(data, "--dataset", default="lfw-aligned-64", help="folder of pictures or of shards; a name "
+         "that is no folder here is looked up in data/ (default: %(default)s)")  # fmt: skip
+    flag(data, "--train_size", type=positive_int, help="use the first N pictures (default: all)")
+    flag(data, "--crop", type=positive_int, help="cut out the centre, N pixels wide, then resize")
+    flag(data, "--image_size", type=int, help="side in pixels: 16, 32, 64, 128 or 256")
+    flag(data, "--channels", type=int, help="1 (grey) or 3")
+
+    recipe = p.add_argument_group("recipe (what is given here wins over the preset)")
+    flag(recipe, "--preset", choices=PRESETS, default="original", help="(default: %(default)s)")
+    flag(recipe, "--learning_rate", type=positive_float, help="of Adam, for both networks")
+    flag(recipe, "--g-lr", type=positive_float, help="the generator's")
+    flag(recipe, "--d-lr", type=positive_float, help="the discriminator's")
+    flag(recipe, "--beta1", type=fraction, help="momentum of Adam")
+    flag(recipe, "--batch_size", type=positive_int, help="images a step (all devices together)")
+    flag(recipe, "--loss", choices=LOSSES)
+    flag(recipe, "--d-norm", choices=D_NORMS)
+    flag(recipe, "--g-norm", choices=G_NORMS)
+    flag(
+        recipe, "--r1", type=non_negative_float, help="gamma of the gradient penalty on real images"
+    )
+    flag(recipe, "--g-steps", type=positive_int, help="generator steps after each step of D's")
+    flag(recipe, "--d-steps", type=positive_int, help="discriminator steps, each on its own batch")
+    flag(recipe, "--augment", type=_policies, help="flip,color,translation,cutout, or none: "
+         "differentiable augmentation")  # fmt: skip
+    flag(
+        recipe,
+        "--ema",
+        type=non_negative_float,
+        help="half-life in images of the averaged generator",
+    )
+    flag(recipe, "--z-dim", type=positive_int)
+    flag(recipe, "--gf-dim", type=positive_int, help="generator filters next to the image")
+    flag(recipe, "--df-dim", type=positive_int, help="discriminator filters next to the image")
+    flag(recipe, "--precision", choices=PRECISIONS, help="bfloat16 is for GPUs")
+    flag(recipe, "--seed", type=non_negative_int, help="decides weights, order and draws")
+
+    course = p.add_argument_group("course")
+    flag(
+        course, "--epoch", type=non_negative_int, default=25, help="in total (default: %(default)s)"
+    )
+    flag(course, "--checkpoint_dir", type=Path, default="checkpoint", help="(default: %(default)s)")
+    flag(course, "--sample_dir", type=Path, default="samples", help="(default: %(default)s)")
+    flag(
+        course,
+        "--log-dir",
+        type=Path,
+        default="logs",
+        help="for TensorBoard (default: %(default)s)",
+    )
+    flag(
+        course,
+        "--sample-every",
+        type=positive_int,
+        default=100,
+        help="steps (default: %(default)s)",
+    )
+    flag(
+        course, "--save-every", type=positive_int, default=500, help="steps (default: %(default)s)"
+    )
+    flag(course, "--keep", type=positive_int, default=5, help="checkpoints (default: %(default)s)")
+    flag(
+        course, "--no-resume", action="store_true", help="start anew; what is there is moved aside"
+    )
+    flag(course, "--init-from", type=Path, help="start from this model's weights (fine-tuning)")
+    flag(course, "--dry-run", action="store_true", help="check everything, print the plan, stop")
+    return p
+
+
+def _policies(text: str) -> tuple[str, ...]:
+    return () if text == "none" else tuple(text.split(","))
+
+
+def main() -> int:
+    arguments = parser().parse_args()
+    import tensorflow as tf
+
+    import checkpoint
+    from config import from_flags
+    from data.pipeline import open_dataset
+    from model import DCGAN
+    from training import Run, start, train
+
+    tf.config.experimental.enable_op_determinism()
+    config = from_flags(arguments)
+    course = Run(
+        arguments.epoch, arguments.checkpoint_dir, arguments.sample_dir, arguments.log_dir,
+        arguments.sample_every, arguments.save_every, keep=arguments.keep,
+    )  # fmt: skip
+    data = open_dataset(
+        _dataset(arguments.dataset), config.image_size, config.channels, arguments.crop,
+        arguments.train_size, config.batch_size * config.d_steps, config.seed,
+    )  # fmt: skip
+    for note in data.notes:
+        print(note)
+    with checkpoint.locked(course.checkpoint_dir):
+        model = start(config, data, course, arguments.no_resume, arguments.init_from)
+        print(
+            f"{data.count:,} images, {data.steps_per_epoch} steps of {data.batch_size} an epoch; "
+            f"generator {model.generator.count_params():,} parameters, "
+            f"discriminator {model.discriminator.count_params():,}"
+        )
+        if not arguments.dry_run:
+            train(model, data, course)
+    for path, reason in data.skipped[:10]:
+        print(f"skipped {path}: {reason}")
+    if data.skipped:
+        print(f"{len(data.skipped)} unreadable files skipped")
+    return 0
+
+
+def _dataset(name: str) -> Path:
+    """The folder itself, else as the original does: the one of that name in data/."""
+    beside = Path("data") / name
+    return beside if not Path(name).exists() and beside.exists() else Path(name)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,174 @@
+"""The training loop: batches in, steps, and what a run shows and keeps."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+import checkpoint
+import images
+from cli import StopRequest
+from config import Config
+from journal import Journal
+from model import DCGAN
+
+Evaluate = Callable[[DCGAN], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a run writes, and how often, in steps. epochs: in total, resumed ones included."""
+
+    epochs: int = 25
+    checkpoint_dir: Path = Path("checkpoint")
+    sample_dir: Path = Path("samples")
+    log_dir: Path = Path("logs")
+    sample_every: int = 100
+    save_every: int = 500
+    eval_every: int = 500
+    keep: int = 5
+
+
+def start(
+    config: Config, data, run: Run, no_resume: bool = False, init_from: Path | None = None
+) -> DCGAN:
+    """The model to train, by these rules, in this order; says on standard output which one applied.
+
+    1. no_resume: what the checkpoint folder holds is moved aside, and 2 does not apply.
+    2. The folder holds a checkpoint: its weights, optimisers and counters are taken.
+    3. init_from: the weights of that model, with fresh optimisers and counters.
+    4. Else fresh weights from config.seed.
+    """
+    batch_size = data.batch_size // config.d_steps
+    model = DCGAN(dataclasses.replace(config, batch_size=batch_size))
+    if no_resume and checkpoint.exists(run.checkpoint_dir):
+        print(f"moved the earlier checkpoints to {checkpoint.set_aside(run.checkpoint_dir)}")
+    if checkpoint.exists(run.checkpoint_dir):
+        path = model.resume(run.checkpoint_dir, warn=print)
+        position = model.position
+        print(f"resumed {path}: epoch {position.epoch}, step {position.step}")
+        if position.epoch >= run.epochs:
+            print(f"all {run.epochs} epochs are done; a larger --epoch goes on")
+    elif init_from:
+        model.init_from(init_from)
+        print(f"started from the weights of {init_from}")
+    return model
+
+
+def train(model: DCGAN, data, run: Run, evaluate: Evaluate | None = None) -> None:
+    """Train to the end of `run.epochs`, from where the model's counters stand.
+
+    data: what data/pipeline opens with config.d_steps * config.batch_size images a batch. evaluate
+    gives named figures of a model; the lowest "frechet_distance" is kept as checkpoint_dir/best.
+    Ctrl-C saves a checkpoint, then raises KeyboardInterrupt. A loss that is not finite raises
+    ValueError; what was saved before stays.
+    """
+    if model.position.batches_per_epoch not in (0, data.steps_per_epoch):
+        model.position.batch = 0  # the data changed, and with it their order: the epoch starts anew
+    model.position.batches_per_epoch = data.steps_per_epoch
+    journal = Journal(run.log_dir, Path(run.checkpoint_dir) / "metrics.jsonl", model.position.step)
+    if model.position.step == 0:
+        journal.graph(model.traced_step(data.batch_size).graph)
+    with StopRequest() as stop, data.reading(), _progress(model, data, run) as bar:
+        for real in _batches(model, data, run.epochs):
+            started = time.perf_counter()
+            measured = _take_step(model, real)
+            seconds = time.perf_counter() - started
+            step = model.position.step
+
+            # Report.
+            scalars = {name: float(value) for name, value in measured.items() if value.ndim == 0}
+            scalars["images_per_second"] = data.batch_size / seconds
+            journal.scalars(step, scalars, epoch=model.position.epoch)
+            bar.set_description(f"epoch {model.position.epoch}", refresh=False)
+            shown = ("d_loss", "g_loss", "images_per_second")
+            bar.set_postfix({name: f"{scalars[name]:.3g}" for name in shown}, refresh=False)
+            bar.update()
+
+            # Look, measure, keep.
+            if step % run.sample_every == 0:
+                _show(model, run.sample_dir, journal, real, measured)
+            if evaluate and step % run.eval_every == 0:
+                _evaluate(model, evaluate, run, journal, bar)
+            if step % run.save_every == 0:
+                _save(model, run, journal)
+            if stop.requested:
+                break
+        _save(model, run, journal)
+        journal.close()
+    if stop.requested:
+        raise KeyboardInterrupt
+
+
+def _progress(model: DCGAN, data, run: Run) -> tqdm:
+    done = model.position.epoch * data.steps_per_epoch + model.position.batch
+    total = max(done, run.epochs * data.steps_per_epoch)
+    return tqdm(total=total, initial=done, unit="step", dynamic_ncols=True)
+
+
+def _batches(model: DCGAN, data, epochs: int) -> Iterator[tf.Tensor]:
+    """Batches to the end of the last epoch; each is counted as it is handed out."""
+    position = model.position
+    while position.epoch < epochs:
+        for real in data.epoch(position.epoch, position.batch):
+            position.batch += 1
+            yield real
+        position.epoch, position.batch = position.epoch + 1, 0
+
+
+def _take_step(model: DCGAN, real: tf.Tensor) -> dict[str, np.ndarray]:
+    measured = model.train_step(real, tf.constant(model.position.step, tf.int32))
+    model.position.step += 1
+    measured = {name: _local(value) for name, value in measured.items()}
+    for name, value in measured.items():
+        if value.ndim == 0 and not math.isfinite(value):
+            raise ValueError(
+                f"{name} is {value} at step {model.position.step} (epoch {model.position.epoch}); "
+                "training stopped, earlier checkpoints are as they were"
+            )
+    return measured
+
+
+def _show(model: DCGAN, folder: Path, journal: Journal, real: tf.Tensor, measured: dict) -> None:
+    """A grid of 64 samples, the same z's every time, and TensorBoard's pictures and histograms."""
+    position = model.position
+    samples = images.grid(images.to_bytes(model.sample(64, model.config.seed)))
+    images.write(Path(folder) / f"train_{position.epoch:02d}_{position.step:04d}.png", samples)
+    batch = images.grid(images.to_bytes(_local(real)[:64]))
+    journal.images(position.step, {"G": samples[None], "real": batch[None]})
+    logits = {"d": measured["real_logits"], "d_": measured["fake_logits"]}
+    probabilities = {name: tf.sigmoid(value) for name, value in logits.items()}
+    journal.histograms(position.step, {"z": measured["z"], **probabilities})
+
+
+def _evaluate(model: DCGAN, evaluate: Evaluate, run: Run, journal: Journal, bar: tqdm) -> None:
+    step = model.position.step
+    try:
+        figures = evaluate(model)
+    except Exception as error:  # whatever a metric does, training goes on
+        bar.write(f"warning: no evaluation at step {step} ({error})")
+        return
+    journal.scalars(step, figures, epoch=model.position.epoch)
+    bar.write(f"step {step}: " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()))
+    distance = figures.get("frechet_distance", math.inf)
+    if distance < model.position.best:
+        model.position.best = distance
+        model.save(Path(run.checkpoint_dir) / "best")
+
+
+def _save(model: DCGAN, run: Run, journal: Journal) -> None:
+    journal.flush()  # first: a run that resumes here must find its own lines
+    model.save_training(run.checkpoint_dir)
+    checkpoint.remove_old(run.checkpoint_dir, run.keep)
+
+
+def _local(value) -> np.ndarray:
+    """A tensor, or this process's part of a distributed one, as an array."""
+    parts = value.values if isinstance(value, tf.distribute.DistributedValues) else [value]
+    return np.concatenate([p.numpy() for p in parts]) if len(parts) > 1 else parts[0].numpy()
