@@ -1,0 +1,185 @@
+"""Where a search over z starts: at random, or where known pixels suggest.
+
+What can be learned once per model is learned from pictures that its generator makes and lives in
+Starts; what depends on the mask is one small solve. Every image stands alone: its start depends
+on its own known pixels, the seed and the restart. Neither networks nor files are known here.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import scipy.linalg
+
+KINDS = ("random", "bank", "ridge")
+SIZE = 32  # pixels a side at most of the pictures that starts are computed on
+LEAST_NOISE = 1e-4  # variance of a pixel around the model; 0 could not be solved for
+LEAST_VARIANCE = 1e-6  # of the largest; below are rounding errors
+STORED_IN_HALF = ("codes", "latents")
+
+
+@dataclass(frozen=True)
+class Starts:
+    """What starts need to know of a model; see fit.
+
+    Pictures are block means, SIZE pixels a side at most. As such, generated pictures are taken as
+    x = mean + components' c + noise, with c Gaussian of the given variances (probabilistic PCA,
+    Tipping & Bishop 1999), and z as linear in c. What known pixels say about c, and so about z,
+    is then one linear solve of the size of c per mask: ridge regression.
+
+    size, channels: of the small pictures; D = size * size * channels. mean (D,),
+    components (R, D), variances (R,); noise: the variance of a pixel around the model.
+    regression (R, Z): z given c; spread (Z,): the standard deviation of z around that.
+    codes (K, R) and latents (K, Z): c and z of the bank's pictures.
+    """
+
+    size: int
+    channels: int
+    noise: float
+    mean: np.ndarray
+    components: np.ndarray
+    variances: np.ndarray
+    regression: np.ndarray
+    spread: np.ndarray
+    codes: np.ndarray
+    latents: np.ndarray
+
+    @classmethod
+    def fit(cls, generate: Callable[[np.ndarray], np.ndarray], z_dim: int, seed: int = 0,
+            samples: int = 4096, components: int = 256, batch_size: int = 64) -> Self:
+        """Fit to pictures that generate makes: z float32 (B, z_dim) -> (B, S, S, C) in [-1, 1].
+
+        Every call has batch_size rows. Memory, in colour: 30 kB per sample.
+        """
+        count = -(-samples // batch_size) * batch_size
+        latents = np.random.default_rng(seed).uniform(-1, 1, (count, z_dim))
+        latents = latents.astype(np.float16).astype(np.float32)  # as they will be stored
+        small = []
+        for z in np.split(latents, count // batch_size):
+            generated = generate(z)
+            size, channels = min(generated.shape[1], SIZE), generated.shape[3]
+            known = np.ones((*generated.shape[1:3], 1), np.float32)
+            small += [_block_means(picture, known, size)[0] for picture in generated]
+        pictures = np.array(small)  # (K, D)
+        mean = pictures.mean(axis=0)
+        pictures -= mean
+        basis = _principal_axes(pictures, components, seed)
+        codes = pictures @ basis.T
+        variances = (codes**2).mean(axis=0)
+        real = variances > LEAST_VARIANCE * variances.max()
+        basis, codes, variances = basis[real], codes[:, real], variances[real]
+        centred = latents - latents.mean(axis=0)
+        regression = codes.T @ centred / count / variances[:, None]
+        unexplained = (centred**2).mean(axis=0) - (regression**2 * variances[:, None]).sum(axis=0)
+        rest = (pictures**2).sum(dtype=np.float64) / count - variances.sum()
+        return cls(size, channels, max(float(rest) / mean.size, LEAST_NOISE), mean, basis,
+                   variances, regression, np.sqrt(np.maximum(unexplained, 0)),
+                   codes.astype(np.float16).astype(np.float32), latents)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """What from_arrays reads, for numpy.savez; at the defaults of fit 6 MB."""
+        arrays = {field.name: np.asarray(getattr(self, field.name))
+                  for field in dataclasses.fields(self)}
+        return arrays | {name: arrays[name].astype(np.float16) for name in STORED_IN_HALF}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
+        """The Starts that to_arrays wrote, exactly. Raises ValueError where an array is missing."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        if missing := [name for name in names if name not in arrays]:
+            raise ValueError(f"starts without {', '.join(missing)}")
+        values = {name: arrays[name] for name in names}
+        values |= {name: values[name].astype(np.float32) for name in STORED_IN_HALF}
+        values |= {name: values[name].item() for name in ("size", "channels", "noise")}
+        return cls(**values)
+
+    def ridge(self, images: np.ndarray, masks: np.ndarray, restart: int = 0,
+              seed: int = 0) -> np.ndarray:
+        """The z (N, Z), in [-1, 1], to expect given the known pixels; at restart 0.
+
+        images (N, S, S, C) in [-1, 1], masks (N, S, S, 1), 1 where known; what is hidden may be
+        anything. Later restarts draw z from the distribution whose mean that is.
+        """
+        draw = np.random.default_rng((seed, restart)).standard_normal(
+            len(self.variances) + len(self.spread)) * (restart > 0)
+        code_draw, z_draw = np.split(draw, [len(self.variances)])
+        result = np.empty((len(images), len(self.spread)))
+        for rows, gram, projections in self._by_mask(images, masks):
+            precision = gram.astype(np.float64) / self.noise + np.diag(1 / self.variances)
+            factor = scipy.linalg.cholesky(precision, lower=True)
+            code_draw_here = scipy.linalg.solve_triangular(factor, code_draw, trans="T", lower=True)
+            for row, projection in zip(rows, projections, strict=True):
+                code = scipy.linalg.cho_solve((factor, True), projection / self.noise)
+                result[row] = (code + code_draw_here) @ self.regression
+        return np.clip(result + self.latents.mean(axis=0) + self.spread * z_draw, -1, 1)
+
+    def bank(self, images: np.ndarray, masks: np.ndarray, restart: int = 0) -> np.ndarray:
+        """The z (N, Z) of the generated picture nearest to the known pixels (L2), at restart 0.
+
+        Later restarts take the next nearest. Arguments as in ridge.
+        """
+        result = np.empty((len(images), len(self.spread)))
+        for rows, gram, projections in self._by_mask(images, masks):
+            lengths = ((self.codes @ gram) * self.codes).sum(axis=1)
+            for row, projection in zip(rows, projections, strict=True):
+                distances = lengths - 2 * self.codes @ projection
+                nearest = np.argsort(distances, kind="stable")[restart % len(distances)]
+                result[row] = self.latents[nearest]
+        return result
+
+    def _by_mask(self, images: np.ndarray, masks: np.ndarray
+                 ) -> Iterator[tuple[list[int], np.ndarray, list[np.ndarray]]]:
+        """Per mask: the rows that have it, components' Gram matrix over known pixels (R, R), and
+        for each row components' products with its known pixels (R,), one by one, because products
+        of several rows at once round differently for different numbers of rows."""
+        rows_of: dict[bytes, list[int]] = {}
+        for row, mask in enumerate(masks):
+            rows_of.setdefault(mask.tobytes(), []).append(row)
+        for rows in rows_of.values():
+            small = [_block_means(images[row], masks[row], self.size) for row in rows]
+            weights = small[0][1]
+            yield (rows, (self.components * weights) @ self.components.T,
+                   [self.components @ ((pixels - self.mean) * weights) for pixels, _ in small])
+
+
+def start(kind: str, images: np.ndarray, masks: np.ndarray, z_dim: int, seed: int = 0,
+          restart: int = 0, starts: Starts | None = None) -> np.ndarray:
+    """Where to start each image's search: z (N, Z) of one of KINDS, one of several by restart.
+
+    random is one draw for all images; bank and ridge need starts, which says what they are.
+    Raises ValueError for another kind.
+    """
+    if kind == "random":
+        draw = np.random.default_rng((seed, restart)).uniform(-1, 1, z_dim)
+        return np.tile(draw, (len(images), 1))
+    if kind == "bank":
+        return starts.bank(images, masks, restart)
+    if kind == "ridge":
+        return starts.ridge(images, masks, restart, seed)
+    raise ValueError(f"start is {kind!r}; choose from {', '.join(KINDS)}")
+
+
+def _block_means(image: np.ndarray, mask: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Means (D,) of the known pixels of each block of (S, S, C), and their share of it (D,)."""
+    factor = len(image) // size
+    weights = mask.astype(np.float32)  # (S, S, 1)
+    pixels = np.where(weights > 0, image, 0) * weights  # selected: a hidden NaN stays outside
+    sums, share = (part.reshape(size, factor, size, factor, -1).sum(axis=(1, 3), dtype=np.float32)
+                   for part in (pixels, weights))
+    means = sums / np.where(share > 0, share, 1)  # (size, size, C)
+    return means.ravel(), np.repeat(share / factor**2, image.shape[2], axis=2).ravel()
+
+
+def _principal_axes(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """The count directions of largest variance of centred rows (K, D), as rows; all if fewer.
+
+    Halko, Martinsson & Tropp, arXiv 0909.4061, algorithm 4.4, with four power iterations.
+    """
+    width = min(count + 32, *rows.shape)
+    basis = np.random.default_rng(seed).standard_normal((rows.shape[1], width), np.float32)
+    for _ in range(4):
+        basis = np.linalg.qr(rows.T @ np.linalg.qr(rows @ basis)[0])[0]
+    axes = np.linalg.svd(rows @ basis, full_matrices=False)[2]
+    return axes[:count] @ basis.T
