@@ -20,7 +20,7 @@ METHODS = ("none", "feather", "poisson")
 
 DIRECT_UNKNOWNS = 10_000  # above this a factorisation costs more than a few multigrid cycles
 ACCURACY = 1e-4  # of the correction; one step of an 8-bit picture is 8e-3
-MAXIMUM_STEPS = 500  # measured: 5 to 20 suffice
+MAXIMUM_STEPS = 500  # measured: 10 suffice, whatever the hole
 
 Solve = Callable[[np.ndarray], np.ndarray]  # (unknowns, C) -> (unknowns, C), float64
 
@@ -43,6 +43,8 @@ def blend(original: np.ndarray, generated: np.ndarray, mask: np.ndarray, method:
         )
     hole = mask[:, :, 0] == 0  # (H, W)
     result = np.where(hole[:, :, None], generated, original).astype(np.float32)
+    if not (np.isfinite(result).all() and np.isfinite(generated).all()):
+        raise ValueError("cannot blend: a known pixel or the generated picture is not finite")
     if method != "none" and hole.any() and not hole.all():
         mismatch = np.where(hole[:, :, None], 0.0, original - generated)
         correction = membrane(mismatch, hole) if method == "poisson" else fade(mismatch, hole)
@@ -59,7 +61,7 @@ def fade(mismatch: np.ndarray, hole: np.ndarray) -> np.ndarray:
     mismatch: (H, W, C), zero in the hole; hole: bool (H, W), neither empty nor everything.
     """
     distance = distance_transform_edt(hole)
-    deepest = int(np.ceil(distance.max()))  # so far, each hole pixel reaches a known one
+    deepest = int(np.ceil(distance.max()))  # this far, each hole pixel finds a known one
     reaches = (min(deepest, length - 1) for length in hole.shape)
     down, across = (np.arange(-reach, reach + 1) for reach in reaches)
     kernel = np.maximum(down[:, None] ** 2 + across**2, 1) ** -1.5
@@ -154,8 +156,8 @@ def conjugate_gradients(
 ) -> np.ndarray:
     """Solve matrix @ x = right for every column of right (unknowns, C) at once.
 
-    Stops when the preconditioned residual is below `accuracy` everywhere: an estimate of the error
-    of x, which was at most 4 times as large for holes of every shape we could think of.
+    Stops when the preconditioned residual is below `accuracy` everywhere. It estimates the error of
+    x, which was at most 4 times as large with random boundaries, for holes from line to labyrinth.
     """
     x = precondition(right)
     residual = right - matrix @ x

@@ -7,6 +7,7 @@ hole. In a mask file, which people paint, white is the hole. As a command, this 
 """
 
 import argparse
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -205,8 +206,10 @@ def match(pictures: Sequence[Path], mask: Path) -> dict[Path, Path]:
     if not mask.is_dir():
         images.find([mask])
         return dict.fromkeys(pictures, mask)
-    files = images.find([mask])
-    found = {picture: _namesakes(picture, files) for picture in pictures}
+    files = defaultdict(list)
+    for file in images.find([mask]):
+        files[file.stem].append(file)
+    found = {picture: _namesakes(picture, files[picture.stem]) for picture in pictures}
     for count, problem in ((0, "no mask"), (2, "more than one mask")):
         names = [p.name for p, masks in found.items() if min(len(masks), 2) == count]
         if names:
@@ -219,7 +222,7 @@ def match(pictures: Sequence[Path], mask: Path) -> dict[Path, Path]:
 
 
 def _namesakes(picture: Path, files: Sequence[Path]) -> list[Path]:
-    same = [f for f in files if f.stem == picture.stem and f.resolve() != picture.resolve()]
+    same = [f for f in files if f.resolve() != picture.resolve()]
     nearest = [f for f in same if f.resolve().parent.name == picture.resolve().parent.name]
     return nearest if len(same) > 1 and len(nearest) == 1 else same
 

@@ -222,6 +222,8 @@ def test_arguments_stay_as_they_are():
         ({"generated": np.zeros((4, 4, 3))}, r"shapes \(4, 5, 3\) and \(4, 4, 3\)"),
         ({"mask": np.ones((4, 5))}, r"mask of shape \(4, 5\)"),
         ({"mask": np.full((4, 5, 1), 0.5)}, "only 0 and 1"),
+        ({"original": np.full((4, 5, 3), np.nan)}, "not finite"),
+        ({"generated": np.full((4, 5, 3), np.inf)}, "not finite"),
     ],
 )
 def test_wrong_arguments_are_named(change, message):
