@@ -73,17 +73,6 @@ class Data:
         order = self.order(epoch)[start_step:]  # (steps, batch_size)
         if input_context is not None:
             order = _share(order, input_context)  # (steps * local replicas, batch_size / replicas)
-        shape = (order.shape[1], self.image_size, self.image_size, self.channels)
-
-        def load(row: np.ndarray) -> np.ndarray:
-            try:
-                return images.to_float(self.load(order[row]))
-            except (ValueError, OSError) as fault:
-                self._fault = fault
-                raise
-
-        def batch(row: tf.Tensor) -> tf.Tensor:
-            return tf.ensure_shape(tf.numpy_function(load, [row], tf.float32), shape)
 
         # Shuffle first, as a permutation of numbers: it is perfect, holds no pictures, and a
         # resumed run starts in the middle without reading what came before. Then share among
@@ -93,9 +82,23 @@ class Data:
         # here, a quarter of their size as floats. Prefetch last, so that loading overlaps with
         # training. There is no cache(): pictures that fit into memory are there already, as bytes,
         # for all epochs.
-        dataset = tf.data.Dataset.range(len(order))
-        dataset = dataset.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        dataset = tf.data.Dataset.from_tensor_slices(order)
+        dataset = dataset.map(self._batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         return dataset.prefetch(tf.data.AUTOTUNE)
+
+    def _batch(self, indices: tf.Tensor) -> tf.Tensor:
+        """int64 (B,) -> float32 (B, S, S, C)."""
+        # TensorFlow never lets go of the function: it must not hold anything of one epoch.
+        pixels = tf.numpy_function(self._load_floats, [indices], tf.float32)
+        side = self.image_size
+        return tf.ensure_shape(pixels, (indices.shape[0], side, side, self.channels))
+
+    def _load_floats(self, indices: np.ndarray) -> np.ndarray:
+        try:
+            return images.to_float(self.load(indices))
+        except (ValueError, OSError) as fault:
+            self._fault = fault
+            raise
 
     @contextmanager
     def reading(self) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """Training data: every kind of picture, the order of batches, memory or not, several workers."""
 
 import random
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -174,6 +175,18 @@ def test_fewer_pictures_than_a_batch_make_one_batch(folder):
     assert (data.batch_size, data.steps_per_epoch) == (12, 1)
     assert data.notes == ["12 pictures, fewer than a batch of 64: batches of 12"]
     assert batches(data)[0].shape[0] == 12
+
+
+def test_memory_does_not_grow_with_the_epochs():
+    data = fake(100_000, 64)
+    data.load = lambda indices: np.zeros((len(indices), SIZE, SIZE, 3), np.uint8)
+    tracemalloc.start()
+    sizes = []
+    for epoch in range(6):
+        batches(data, epoch, start_step=data.steps_per_epoch - 1)
+        sizes.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert sizes[-1] - sizes[1] < data.order(0).nbytes  # one of the four orders since would be more
 
 
 # In memory, from files, from shards
