@@ -17,9 +17,8 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import blend  # noqa: E402
 import cli  # noqa: E402
-from align import geometry, run  # noqa: E402
+from align import geometry, manifest, run  # noqa: E402
 
 SHOWN_FAILURES = 10
 SECONDS_BETWEEN_LINES = 10
@@ -68,8 +67,8 @@ def add_unalign(unalign: argparse.ArgumentParser) -> None:
     cli.flag(unalign, "--mask", type=Path,
              help="the hole, white, in the aligned face: one picture, or a folder of pictures "
              "named like the faces; nothing else changes (default: the whole face)")
-    cli.flag(unalign, "--blend", choices=blend.METHODS, default="poisson",
-             help="how the face meets the photograph (default: poisson)")
+    cli.flag(unalign, "--blend", default="poisson",
+             help="how the face meets the photograph: none, feather or poisson (the default)")
     cli.flag(unalign, "--verbose", action="store_true", help="a line per picture")
 
 
@@ -89,18 +88,20 @@ def align(args: argparse.Namespace) -> int:
         elif time.monotonic() > told + SECONDS_BETWEEN_LINES:
             told = time.monotonic()
             print(f"{counts.total()} pictures, {counts['aligned']} aligned", file=sys.stderr)
-    print(", ".join(f"{counts[status]} {status}" for status in run.STATUSES)
+    print(", ".join(f"{counts[status]} {status}" for status in manifest.STATUSES)
           + (f" ({earlier} of them before)" if earlier else ""))
     for line in failures[:SHOWN_FAILURES]:
         print(f"  {line}")
     if len(failures) > SHOWN_FAILURES:
-        print(f"  and {len(failures) - SHOWN_FAILURES} more: {args.out / run.MANIFEST}")
+        print(f"  and {len(failures) - SHOWN_FAILURES} more: {args.out / manifest.FILE}")
     return 0 if counts["aligned"] else 2
 
 
 def unalign(args: argparse.Namespace) -> int:
+    from align import paste  # SciPy is slow to load, and no worker of align needs it
+
     count = 0
-    for path in run.unalign(args.input, args.completed, args.out, args.mask, args.blend):
+    for path in paste.unalign(args.input, args.completed, args.out, args.mask, args.blend):
         count += 1
         if args.verbose:
             print(path)

@@ -131,7 +131,7 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: int, border: str = "consta
     bilinear sampling alone would pick single pixels out of it.
     """
     box, matrix, block = _crop(matrix, size, image.shape)
-    return _sample(_cut(image, box), matrix, block, size, border)
+    return _sample(cut(image, box), matrix, block, size, border)
 
 
 def _crop(matrix: np.ndarray, size: int, shape: tuple[int, ...]) -> tuple[Box, np.ndarray, int]:
@@ -144,7 +144,8 @@ def _crop(matrix: np.ndarray, size: int, shape: tuple[int, ...]) -> tuple[Box, n
     return box, _substitute(matrix, np.full(2, block), offset), block
 
 
-def _cut(image: np.ndarray, box: Box) -> np.ndarray:
+def cut(image: np.ndarray, box: Box) -> np.ndarray:
+    """The part of a picture or mask inside the box: a view."""
     left, top, right, bottom = box
     return image[top:bottom, left:right]
 
@@ -180,8 +181,8 @@ def warp_masked(image: np.ndarray, mask: np.ndarray, matrix: np.ndarray, size: i
     def sample(part: np.ndarray) -> np.ndarray:
         return _sample(part, matrix, block, size, border)
 
-    hidden = (_cut(mask, box) == 0).astype(np.float32)
-    visible = np.where(hidden > 0, 0, _cut(image, box)).astype(np.uint8)
+    hidden = (cut(mask, box) == 0).astype(np.float32)
+    visible = np.where(hidden > 0, 0, cut(image, box)).astype(np.uint8)
     share = sample(hidden)
     # OpenCV rounds weights otherwise for bytes than for floats: ask both what contributes.
     hole = (share > 0) | (sample(np.uint8(255 * hidden)) > 0)

@@ -1,18 +1,5 @@
-"""Aligning a folder of photographs, and pasting completed faces back: what align-dlib.py calls.
+"""A folder of photographs aligned, as `align-dlib.py IN align` does: names, resuming, workers."""
 
-OUT/manifest.jsonl holds a line per input:
-    source       the photograph, relative to OUT
-    status       one of STATUSES
-    source_size  [width, height] in pixels, upright
-    box          [left, top, right, bottom] of the face in the photograph
-    matrix       2x3, from the photograph to the aligned face
-    output       the aligned face, relative to OUT
-    others       with --all-faces: box, matrix and output of every further face
-    reason       why, where nothing was aligned
-    settings     what the face was aligned with
-"""
-
-import json
 import multiprocessing
 import os
 import signal
@@ -29,15 +16,11 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image
 
-import blend as blending
 import cli
 import images
-from align import geometry, landmarks
+from align import geometry, landmarks, manifest
 
-MANIFEST = "manifest.jsonl"
-STATUSES = ("aligned", "no face", "several faces", "unreadable")
 WHOLE_PIXELS = 27_000_000  # a photograph of more is read at a part of its size
-MASK_WHITE = 128  # grey of a mask file from which on it is hole
 WAITING_PER_WORKER = 16  # pictures handed out ahead, so that a slow one stops nobody
 
 
@@ -82,29 +65,22 @@ def align(source: Path | str, out: Path | str, settings: Settings, keep_tree: bo
     geometry.anchor_positions(settings.landmarks, settings.size, settings.scale)
     inputs = find_inputs(Path(source), out)
     out.mkdir(parents=True, exist_ok=True)
-    earlier = {record["source"]: record for record in read_manifest(out)}
+    earlier = {record["source"]: record for record in manifest.read(out)}
     _check_settings(earlier.values(), settings, out)
     jobs = list(_jobs(inputs, Path(source), out, keep_tree, earlier))
     todo = [job for job in jobs if not _is_done(earlier.get(job.source), out)]
     for job in todo:
         earlier.pop(job.source, None)
-    write_manifest(out, earlier.values())  # without what is redone, and without a torn line
+    manifest.write(out, earlier.values())  # without what is redone, and without a torn line
     for job in jobs:
         if job.source in earlier:
             yield earlier[job.source], True
-    with open(out / MANIFEST, "ab", buffering=0) as manifest:
+    with manifest.appending(out) as append:
         for record in _align_all(todo, settings, workers or default_workers()):
-            manifest.write(_line(record))  # one write per line: no interruption tears it
+            append(record)
             yield record, False
     if earlier and todo:
-        _sort_manifest(out, [job.source for job in jobs])
-
-
-def _sort_manifest(out: Path, sources: list[str]) -> None:
-    """Bring the records into the order of the inputs, as if one run had written them all."""
-    place = {source: number for number, source in enumerate(sources)}
-    records = read_manifest(out)
-    write_manifest(out, sorted(records, key=lambda record: place.get(record["source"], len(place))))
+        manifest.sort(out, [job.source for job in jobs])
 
 
 def default_workers() -> int:
@@ -117,7 +93,7 @@ def find_inputs(source: Path, out: Path) -> list[Path]:
     inside = out.resolve()
     found = [path for path in images.find([source]) if inside not in path.resolve().parents]
     if not found:
-        raise ValueError(f"{source}: no pictures besides those aligned before, in {out}")
+        raise ValueError(f"{source}: no pictures besides those inside {out}")
     return found
 
 
@@ -152,12 +128,7 @@ def _is_done(record: dict | None, out: Path) -> bool:
     """Nothing is left to do: no face was found, or every aligned picture is still there."""
     if record is None or record["status"] == "unreadable":
         return False
-    return all((out / face["output"]).is_file() for face in faces_of(record))
-
-
-def faces_of(record: dict) -> list[dict]:
-    """The aligned faces of a manifest record, each with box, matrix and output."""
-    return [record, *record.get("others", ())] if record["status"] == "aligned" else []
+    return all((out / face["output"]).is_file() for face in manifest.faces(record))
 
 
 def _recorded(settings: Settings) -> dict:
@@ -172,38 +143,6 @@ def _check_settings(records: Iterable[dict], settings: Settings, out: Path) -> N
             if wanted[key] != value:
                 raise ValueError(f"{out} holds faces aligned with {key} = {value}, not "
                                  f"{wanted[key]}: choose another folder, or delete it")
-
-
-def read_manifest(folder: Path | str) -> list[dict]:
-    """The records of folder/manifest.jsonl, none if there is no such file.
-
-    A last line without its end, as a power cut leaves it, is dropped. Raises ValueError for any
-    other line that is not a record.
-    """
-    path = Path(folder, MANIFEST)
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    if lines and not lines[-1].endswith(b"\n"):
-        lines.pop()
-    return [_record(line, f"{path}:{number}") for number, line in enumerate(lines, 1)]
-
-
-def _record(line: bytes, place: str) -> dict:
-    try:
-        record = json.loads(line)
-        if record["status"] in STATUSES and record["source"] and record["name"] is not None:
-            return record
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise ValueError(f"{place}: not a record of align-dlib.py; delete the manifest to start afresh")
-
-
-def write_manifest(folder: Path, records: Iterable[dict]) -> None:
-    with cli.replacing(folder / MANIFEST) as temporary:
-        temporary.write_bytes(b"".join(map(_line, records)))
-
-
-def _line(record: dict) -> bytes:
-    return json.dumps(record, ensure_ascii=False).encode(errors="surrogateescape") + b"\n"
 
 
 def _align_all(jobs: list[Job], settings: Settings, workers: int) -> Iterator[dict]:
@@ -324,102 +263,3 @@ def _size(path: Path | str) -> tuple[int, int]:
                 return image.size[::-1] if turned else image.size
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return 0, 0  # images.read tells why
-
-
-def unalign(aligned: Path | str, completed: Path | str, out: Path | str,
-            mask: Path | str | None = None, blend: str = "poisson") -> Iterator[Path]:
-    """Paste completed faces into the photographs they were aligned from; yield each file written.
-
-    aligned: a folder with a manifest; completed: a folder of faces named like the aligned ones, or
-    one face; mask: one picture for all faces, or a folder of pictures named like them, white = hole
-    (default: the whole face). Writes OUT/name.png at the photograph's full size, with its EXIF,
-    colour profile and alpha; PNG, so that nothing changes outside the hole. Raises ValueError if
-    a file is missing or no completed face belongs to an aligned one.
-    """
-    aligned, out = Path(aligned), Path(out)
-    records = read_manifest(aligned)
-    if not records:
-        raise ValueError(f"{aligned}: no {MANIFEST} of align-dlib.py in this folder")
-    faces = _by_name(Path(completed))
-    found = [(record, [face for face in faces_of(record) if _named(faces, face["output"])])
-             for record in records]
-    found = [(record, entries) for record, entries in found if entries]
-    if not found:
-        raise ValueError(f"{completed}: no face is named like one of {aligned / MANIFEST}")
-    masks = _by_name(Path(mask)) if mask and Path(mask).is_dir() else mask and Path(mask)
-    for record, entries in found:
-        photograph = images.read_picture(aligned / record["source"])
-        pixels = photograph.pixels
-        for entry in entries:
-            face = images.read(_one(faces, entry["output"], completed))
-            hidden = masks and _one(masks, entry["output"], mask)
-            matrix = geometry.for_face(np.array(entry["matrix"]),
-                                       len(face) / record["settings"]["size"])
-            pixels = paste_back(pixels, face, matrix, hidden and read_mask(hidden, len(face)),
-                                blend=blend)
-        path = out / f"{record['name']}.png"
-        images.write(path, pixels, like=photograph)
-        yield path
-
-
-def _by_name(folder: Path) -> dict[str, list[Path]]:
-    """The pictures of a folder, or one picture, by stem and by "/path below the folder/stem"."""
-    names: dict[str, list[Path]] = {}
-    for path in images.find([folder]):
-        inside = path.relative_to(folder) if path != folder else Path(path.name)
-        for name in (path.stem, f"/{inside.with_suffix('').as_posix()}"):
-            names.setdefault(name, []).append(path)
-    return names
-
-
-def _named(names: dict[str, list[Path]] | Path, output: str) -> list[Path]:
-    """The pictures of the aligned face `output`: at the same place, else of the same name."""
-    if isinstance(names, Path):
-        return [names]
-    output = Path(output).with_suffix("")
-    return names.get(f"/{output.as_posix()}") or names.get(output.name, [])
-
-
-def _one(names: dict[str, list[Path]] | Path, output: str, folder: Path | str) -> Path:
-    found = _named(names, output)
-    if len(found) != 1:
-        raise ValueError(f"{folder}: {len(found) or 'no'} pictures are named like the aligned "
-                         f"face {output}; it takes one")
-    return found[0]
-
-
-def read_mask(path: Path, size: int) -> np.ndarray:
-    """A painted mask, white = hole, as float32 (size, size, 1), 1 = known."""
-    painted = cv2.resize(images.read(path, 1), (size, size), interpolation=cv2.INTER_NEAREST)
-    return (painted < MASK_WHITE).astype(np.float32)[..., None]
-
-
-def paste_back(photograph: np.ndarray, face: np.ndarray, matrix: np.ndarray,
-               face_mask: np.ndarray | None = None, photograph_mask: np.ndarray | None = None,
-               blend: str = "poisson") -> np.ndarray:
-    """A copy of the photograph with the hole filled from its completed face.
-
-    photograph: uint8 (H, W, C); face: uint8 (S, S, C'); matrix: from the photograph to the face.
-    The hole is the face square, or face_mask (S, S, 1) in the face, or photograph_mask (H, W, 1)
-    in the photograph (1 = known), or what lies in both. Only pixels it covers change, and what
-    the photograph holds there reaches no pixel of the result. blend: one of blend.METHODS.
-    """
-    box = geometry.region(matrix, len(face), photograph.shape)
-    layer, mask = geometry.unwarp(_like(face, photograph), face_mask, matrix, box)
-    if photograph_mask is not None:
-        mask = np.maximum(mask, photograph_mask[box[1] : box[3], box[0] : box[2]])
-    hole = mask[..., 0] == 0
-    result = photograph.copy()
-    part = result[box[1] : box[3], box[0] : box[2]]
-    blank = np.where(mask > 0, part, 0)
-    filled = blending.blend(images.to_float(blank), images.to_float(layer), mask, blend)
-    part[hole] = images.to_bytes(filled[hole])
-    return result
-
-
-def _like(face: np.ndarray, photograph: np.ndarray) -> np.ndarray:
-    """The face in the photograph's channels, grey (1) or colour (3)."""
-    if face.shape[2] == photograph.shape[2]:
-        return face
-    conversion = cv2.COLOR_RGB2GRAY if photograph.shape[2] == 1 else cv2.COLOR_GRAY2RGB
-    return cv2.cvtColor(face, conversion).reshape(*face.shape[:2], -1)

@@ -2,8 +2,8 @@
 
     python bench/align.py [PHOTOGRAPHS] [--pictures 600] [--workers 1 2]
 
-Without PHOTOGRAPHS it draws faces. The clock runs from the first finished picture to the last, so that
-starting the processes and loading dlib's models, paid once per run, is not counted.
+Without PHOTOGRAPHS it draws faces. The first tenth of the pictures is not timed: starting the
+processes and loading dlib's models is paid once per run.
 """
 
 import argparse
@@ -59,8 +59,8 @@ def main() -> None:
         prepare(args.photographs, args.pictures, photographs)
         few, many = (pictures_per_second(photographs, Path(folder, f"{workers}"), workers)
                      for workers in args.workers)
-    print(f"align: {few:.1f} pictures/s with {args.workers[0]} worker, {many:.1f} pictures/s with "
-          f"{args.workers[1]}: {many / few:.2f} times ({args.pictures} pictures, detection included)")
+    print(f"align: {few:.1f} pictures/s with {args.workers[0]} worker, {many:.1f} pictures/s "
+          f"with {args.workers[1]}: {many / few:.2f} times ({args.pictures} pictures)")
 
 
 if __name__ == "__main__":
