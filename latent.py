@@ -14,12 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+import starts
+
 ValueAndGrad = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 APPROACHES = ("adam", "momentum", "lbfgs", "hmc")
 SCHEDULES = ("constant", "cosine")
 CLIPS = ("hard", "stochastic", "none")
-STARTS = ("random", "bank", "ridge")
 
 Z_VARIANCE = 1 / 3  # of a coordinate drawn uniformly from [-1, 1], as in training
 
@@ -62,7 +63,7 @@ class Search:
 
     def __post_init__(self) -> None:
         for name, choices in (("approach", APPROACHES), ("schedule", SCHEDULES),
-                              ("clip", CLIPS), ("start", STARTS)):
+                              ("clip", CLIPS), ("start", starts.KINDS)):
             if getattr(self, name) not in choices:
                 raise ValueError(
                     f"{name} is {getattr(self, name)!r}; choose from {', '.join(choices)}")
@@ -146,15 +147,15 @@ def search(value_and_grad: ValueAndGrad, z: np.ndarray, options: Search,
     return _descend(evaluate, z, options, clip, change)
 
 
-def search_restarts(value_and_grad: ValueAndGrad, starts: Sequence[np.ndarray],
+def search_restarts(value_and_grad: ValueAndGrad, starting_points: Sequence[np.ndarray],
                     options: Search) -> Iterator[Step]:
-    """One search after another from starts, each (N, Z); each image keeps its best result.
+    """One search after another from starting_points, each (N, Z); each image keeps its best result.
 
     Step.step counts on through all of them. From the second search on, a row shows the present z
     where that is better than the best result so far, which is what it shows otherwise.
     """
     best, count = None, 0
-    for restart, z in enumerate(starts):
+    for restart, z in enumerate(starting_points):
         for step in search(value_and_grad, z, options, Draws(options.seed, restart)):
             shown = step if best is None else _better(step, best)
             yield shown._replace(step=count)
