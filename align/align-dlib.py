@@ -5,7 +5,8 @@
     align/align-dlib.py ALIGNED unalign COMPLETED OUT --mask MASK
 
 The words and flags of OpenFace's align-dlib.py. Its computeMean, --fallbackLfw and --version are
-left out: the template is fixed, and a picture without a face is listed, not copied.
+left out: the template is fixed, and a picture without a face is listed, not copied. The landmark
+predictor was trained on iBUG 300-W, whose licence excludes commercial use.
 """
 
 import argparse

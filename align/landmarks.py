@@ -1,4 +1,7 @@
-"""Faces and their 68 landmarks, found by dlib; its models are loaded on first use."""
+"""Faces and their 68 landmarks, found by dlib; its models are loaded on first use.
+
+The 68-point predictor was trained on iBUG 300-W, whose licence excludes commercial use.
+"""
 
 import importlib.util
 from dataclasses import dataclass
