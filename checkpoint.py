@@ -3,9 +3,9 @@
     checkpoint/step-00000500/   config.json  weights.npz  training.npz  state.json
     models/faces64/             config.json  weights.npz
 
-weights.npz holds the variables of the networks by name ("generator/h1/kernel"), training.npz those of
-the optimisers, state.json the counters. A zip archive carries a checksum of every member, so a damaged
-file is noticed.
+weights.npz holds the variables of the networks by name ("generator/h1/kernel"), training.npz those
+of the optimisers, state.json the counters. A zip archive carries a checksum of every member, so a
+damaged file is noticed.
 """
 
 import fcntl
@@ -42,7 +42,11 @@ class Checkpoint:
 
 
 def save(
-    path: Path, config: dict, weights: Arrays, training: Arrays | None = None, state: dict | None = None
+    path: Path,
+    config: dict,
+    weights: Arrays,
+    training: Arrays | None = None,
+    state: dict | None = None,
 ) -> None:
     """Write a checkpoint folder under a temporary name, then rename it."""
     with replacing(path) as folder:
@@ -178,15 +182,15 @@ def _load_tf1(prefix: str) -> Checkpoint:
     except tf.errors.OpError as error:
         raise DamagedCheckpoint(f"{prefix}: damaged checkpoint ({error.message})") from None
     shift = 1 if any("d_bn0/" in name for name in names) else 0
-    weights = {_our_name(name, shift): array for name, array in found.items()}
+    weights = {our_name(name, shift): array for name, array in found.items()}
     try:
         return Checkpoint(Path(prefix), _tf1_config(weights), weights, {}, {})
     except KeyError as error:
         raise ValueError(f"{prefix}: not a DCGAN checkpoint (no variable {error})") from None
 
 
-def _our_name(name: str, shift: int) -> str:
-    """generator/g_h1/w -> generator/h1/kernel; a norm of D is numbered as its convolution."""
+def our_name(name: str, shift: int = 0) -> str:
+    """generator/g_h1/w -> generator/h1/kernel; shift is added to the numbers of D's norms."""
     net, layer, part = _TF1_NAME.fullmatch(name).group("net", "layer", "part")
     if net == "d":
         if layer.startswith("bn"):

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import re
 import shutil
 import signal
@@ -12,6 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
+
+# Read by TensorFlow when it is imported, which every command does after this module. oneDNN is off
+# by default on processors without AVX-512; measured on one, it takes a third off a training step.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def flag(parser, *names: str, **options) -> argparse.Action:
@@ -69,7 +75,7 @@ def one_line(error: Exception) -> str:
 
 @contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it onto `path` if the block succeeds, else remove it.
+    """Yield a temporary path beside `path`; rename it to `path` on success, else remove it.
 
     Works for a file or a folder that the block creates. A folder in the way is removed last.
     """

@@ -18,7 +18,7 @@ class Config:
 
     image_size: side in pixels, a power of two from 16 to 256. channels: 1 or 3. gf_dim, df_dim:
     filters of the layer nearest to the image. r1: gamma of the penalty, 0 is none. ema: half-life of
-    the averaged generator, in images, 0 is none. precision: of the arithmetic inside the networks.
+    the averaged generator, in images, 0 is none. precision: inside the networks.
     Raises ValueError, with the value and the choices, for a combination that is wrong.
     """
 
@@ -106,7 +106,8 @@ PRESETS: dict[str, dict] = {
 def describe_presets() -> str:
     """What each preset contains, one line each, for --help."""
     defaults = {f.name: f.default for f in dataclasses.fields(Config)}
-    shown = ("loss", "g_norm", "d_norm", "g_lr", "d_lr", "r1", "augment", "ema", "g_steps", "d_steps")
+    shown = ("loss", "g_norm", "d_norm", "g_lr", "d_lr", "r1", "augment", "ema", "g_steps",
+             "d_steps", "batch_size")  # fmt: skip
     lines = ["presets:"]
     for name, changes in PRESETS.items():
         values = {field: (defaults | changes)[field] for field in shown}

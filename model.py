@@ -2,25 +2,30 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 import checkpoint
+import latent
 import losses
 import ops
 from augment import augment, fold_in
 from config import Config
-from networks import discriminator, generator
+from networks import discriminator, fold, for_inference, generator
+
+ORIGINAL = losses.Objective()
 
 
 @dataclass
 class Position:
-    """How far a training run is. epoch: the one under way; batch: how many of its batches are done."""
+    """How far a training run is. epoch: the one under way; batch: how many of its are done."""
 
     step: int = 0
     epoch: int = 0
@@ -44,21 +49,35 @@ class DCGAN:
         if self.average:
             self.average.set_weights(self.generator.get_weights())
         self.position = Position()
+        self._inference: tuple[keras.Model, keras.Model] | None = None
+        self._stale = True
+        self._traced: dict = {}
 
     # Inference
 
-    @property
-    def sampler(self) -> keras.Model:
-        """The averaged generator where there is one."""
-        return self.average or self.generator
+    def inference(self) -> tuple[keras.Model, keras.Model]:
+        """Generator (its average where there is one) and discriminator with batch norm folded in.
+
+        They follow the weights: training and loading mark them as stale.
+        """
+        if self._inference is None:
+            config = for_inference(self.config)
+            self._inference = generator(config), discriminator(config)
+        if self._stale:
+            weights = self.weights()
+            fold(weights, self._inference[0], "average" if self.average else "generator")
+            fold(weights, self._inference[1], "discriminator")
+            self._stale = False
+        return self._inference
 
     def generate(self, z: np.ndarray) -> np.ndarray:
-        """z (N, z_dim) -> float32 images (N, S, S, C) in [-1, 1], with inference batch norm."""
-        return self._in_batches(self.sampler, z)
+        """z (N, z_dim) -> float32 images (N, S, S, C) in [-1, 1], with inference batch norm, by the
+        averaged generator where there is one."""
+        return self._in_batches(self.inference()[0], z)
 
     def logits(self, pictures: np.ndarray) -> np.ndarray:
         """D's logits (N,) of float images (N, S, S, C) in [-1, 1], with inference batch norm."""
-        return self._in_batches(self.discriminator, pictures)[:, 0]
+        return self._in_batches(self.inference()[1], pictures)[:, 0]
 
     def _in_batches(self, network: keras.Model, inputs: np.ndarray, width: int = 64) -> np.ndarray:
         inputs = np.asarray(inputs, np.float32)
@@ -82,7 +101,7 @@ class DCGAN:
         """The concrete train_step for float batches of that size."""
         side, channels = self.config.image_size, self.config.channels
         real = tf.TensorSpec((images_per_batch, side, side, channels), tf.float32)
-        return self.train_step.get_concrete_function(real, tf.TensorSpec((), tf.int32))
+        return self._train_step.get_concrete_function(real, tf.TensorSpec((), tf.int32))
 
     def discriminator_loss(
         self, real: tf.Tensor, fake: tf.Tensor, seed: tf.Tensor
@@ -110,13 +129,17 @@ class DCGAN:
         fake = augment(fake, self.config.augment, seed)
         return losses.generator_loss(self.config.loss, self.discriminator(fake, training=True))
 
-    @tf.function(autograph=False)
     def train_step(self, real, step: tf.Tensor, z=None) -> dict[str, tf.Tensor]:
-        """D's steps, then G's with the same z; returns losses and the last G(z) and D's logits.
+        """D's steps, then G's with the same z; returns losses, the last G(z) and z, and D's logits.
 
         real: float32 (d_steps * N, S, S, C) in [-1, 1], per replica. step: int32 scalar; with
         config.seed it decides every draw. z: (N, z_dim), drawn unless given.
         """
+        self._stale = True
+        return self._train_step(real, step, z)
+
+    @tf.function(autograph=False)
+    def _train_step(self, real, step: tf.Tensor, z=None) -> dict[str, tf.Tensor]:
         measured = self.strategy.run(self._replica_step, (real, step, z))
         if self.average:
             decay = 0.5 ** (self.config.batch_size / self.config.ema)
@@ -182,17 +205,100 @@ class DCGAN:
         z = tf.random.stateless_uniform(shape, fold_in(seed, 0), -1, 1)
         return tf.unstack(z[:, number * size : (number + 1) * size])
 
+    # Completion
+
+    def completion_loss(
+        self, z: tf.Tensor, task: "Task", objective: losses.Objective
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Contextual and complete loss, each (N,), at z (N, z_dim), with inference batch norm."""
+        g, d = self.inference()
+        generated = g(z, training=False)
+        contextual = losses.contextual_loss(generated, task.pictures, task.weights, objective.norm)
+        if objective.lowres:
+            contextual += losses.lowres_loss(generated, task.means)
+        logits = d(generated, training=False)
+        return contextual, contextual + objective.lam * losses.perceptual_loss(
+            objective.prior, logits
+        )
+
+    def value_and_grad(
+        self, task: "Task", objective: losses.Objective, width: int
+    ) -> latent.ValueAndGrad:
+        """z (N, z_dim) -> complete loss (N,) and its gradient (N, z_dim), for latent.search.
+
+        Evaluated `width` images at a time, the last chunk padded: companions change no bit.
+        """
+        self.inference()  # outside of the graph
+        if objective not in self._traced:  # one graph per objective, whatever the pictures
+            self._traced[objective] = tf.function(
+                partial(self._loss_and_gradient, objective=objective), autograph=False
+            )
+        chunks = task.chunks(width)
+
+        def evaluate(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            padded = np.zeros((len(chunks) * width, z.shape[1]), np.float32)
+            padded[: len(z)] = z
+            parts = [
+                self._traced[objective](tf.constant(rows), chunk)
+                for rows, chunk in zip(np.split(padded, len(chunks)), chunks, strict=True)
+            ]
+            loss, gradient = (np.concatenate(part) for part in zip(*parts, strict=True))
+            return loss[: len(z)], gradient[: len(z)]
+
+        return evaluate
+
+    def _loss_and_gradient(self, z: tf.Tensor, task: "Task", objective: losses.Objective):
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            loss = self.completion_loss(z, task, objective)[1]
+        return loss, tape.gradient(loss, z)
+
+    def complete(
+        self,
+        pictures: np.ndarray,
+        masks: np.ndarray,
+        options: latent.Search,
+        objective: losses.Objective = ORIGINAL,
+        weights: np.ndarray | None = None,
+        z: np.ndarray | Sequence[np.ndarray] | None = None,
+        means: np.ndarray | None = None,
+        width: int | None = None,
+    ) -> Iterator["Progress"]:
+        """Search for the z whose G(z) agrees with what is known; yields every step, writes nothing.
+
+        pictures: (N, S, S, C) in [-1, 1]; masks: (N, S, S, 1), 1 = known; what is hidden is never
+        read. weights: of the contextual loss, (N, S, S, 1), default the masks. z: where to start,
+        (N, z_dim), or several such, of which each image keeps the best result; default one draw
+        from options.seed for all. means: (N, B, B, C), block means that are given, for
+        objective.lowres. width: images evaluated at once; the same at any N unless given by the
+        caller, it decides the rounding.
+        """
+        masks = np.asarray(masks, np.float32)
+        known = np.where(masks > 0, np.asarray(pictures, np.float32), 0)
+        weights = masks if weights is None else np.asarray(weights, np.float32)
+        if means is None:
+            means = np.zeros((len(known), 1, 1, known.shape[3]), np.float32)
+        if z is None:
+            draw = np.random.default_rng((options.seed, 0)).uniform(-1, 1, self.config.z_dim)
+            z = np.tile(draw, (len(known), 1))
+        starts = [z] if isinstance(z, np.ndarray) else z
+        task = Task(*(tf.constant(part) for part in (known, weights, means)))
+        evaluate = self.value_and_grad(task, objective, width or search_width(len(known)))
+        for step, z, loss in latent.search_restarts(evaluate, starts, options):
+            yield Progress(step, z, loss, self, known, masks)
+
     # Saving
 
     def save(self, folder: Path) -> None:
         """Write the model alone: networks and configuration."""
-        checkpoint.save(folder, dataclasses.asdict(self.config), self._weights())
+        checkpoint.save(folder, dataclasses.asdict(self.config), self.weights())
 
     def save_training(self, folder: Path) -> None:
         """Write into a training folder everything that a resumed run needs."""
         path = checkpoint.step_path(folder, self.position.step)
         state = dataclasses.asdict(self.position)
-        checkpoint.save(path, dataclasses.asdict(self.config), self._weights(), self._training(), state)
+        config = dataclasses.asdict(self.config)
+        checkpoint.save(path, config, self.weights(), self._training(), state)
 
     @classmethod
     def restore(cls, folder: Path | str, warn: Callable = lambda message: None) -> "DCGAN":
@@ -218,7 +324,8 @@ class DCGAN:
         """Start from the weights of another model, with fresh optimisers and counters."""
         self._load_weights(checkpoint.load(folder))
 
-    def _weights(self) -> checkpoint.Arrays:
+    def weights(self) -> checkpoint.Arrays:
+        """The variables of all networks, by name: "generator/h1/kernel"."""
         return {name: v.numpy() for name, v in self._network_variables().items()}
 
     def _training(self) -> checkpoint.Arrays:
@@ -249,6 +356,49 @@ class DCGAN:
         for name in [n for n in weights if n.startswith("generator/")]:
             weights.setdefault(name.replace("generator", "average", 1), weights[name])
         _assign(self._network_variables(), weights, saved.path)
+        self._stale = True
+
+
+class Task(NamedTuple):
+    """What a search is given: pictures (N, S, S, C), zero where hidden; weights (N, S, S, 1) of the
+    contextual loss; block means (N, B, B, C), unused without objective.lowres."""
+
+    pictures: tf.Tensor
+    weights: tf.Tensor
+    means: tf.Tensor
+
+    def chunks(self, width: int) -> list["Task"]:
+        """`width` images each, the last padded with blank ones."""
+        missing = -len(self.pictures) % width
+        padded = [tf.pad(part, [[0, missing], [0, 0], [0, 0], [0, 0]]) for part in self]
+        count = len(padded[0]) // width
+        return [Task(*parts) for parts in zip(*(tf.split(p, count) for p in padded), strict=True)]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One moment of a search. z: (N, z_dim); loss: (N,), the complete loss there. Generated and
+    completed images, float32 (N, S, S, C) in [-1, 1], are made when asked for."""
+
+    step: int
+    z: np.ndarray
+    loss: np.ndarray
+    model: "DCGAN"
+    known: np.ndarray
+    masks: np.ndarray
+
+    @cached_property
+    def generated(self) -> np.ndarray:
+        return self.model.generate(self.z)
+
+    @cached_property
+    def completed(self) -> np.ndarray:
+        return np.where(self.masks > 0, self.known, self.generated)
+
+
+def search_width(count: int) -> int:
+    """How many images a search evaluates at once: the smallest of 1, 8 and 32 that holds them."""
+    return next((width for width in (1, 8) if count <= width), 32)
 
 
 def _assign(variables: dict, arrays: checkpoint.Arrays, path: Path) -> None:

@@ -1,10 +1,15 @@
 """The two networks of the DCGAN, built from its configuration with stock Keras layers."""
 
+import dataclasses
+
 import keras
 import numpy as np
 
 import ops
 from config import Config
+
+EPSILON = 1e-5
+_STATISTICS = ("gamma", "beta", "moving_mean", "moving_variance")
 
 
 def generator(config: Config) -> keras.Model:
@@ -70,8 +75,54 @@ def _seed(config: Config, network: str, layer: int) -> int:
 def _norm(kind: str, name: str, layer: dict) -> keras.layers.Layer:
     match kind:
         case "batch":
-            return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name, **layer)
+            return keras.layers.BatchNormalization(momentum=0.9, epsilon=EPSILON, name=name, **layer)
         case "layer":
-            return keras.layers.LayerNormalization(axis=(1, 2, 3), epsilon=1e-5, name=name, **layer)
+            return keras.layers.LayerNormalization(axis=(1, 2, 3), epsilon=EPSILON, name=name, **layer)
         case _:
             return keras.layers.Identity(name=name, **layer)
+
+
+def for_inference(config: Config) -> Config:
+    """The configuration of the networks that `fold` fills: without batch and spectral norm."""
+    d_norm = "layer" if config.d_norm == "layer" else "none"
+    return dataclasses.replace(config, loss="gan", g_norm="none", d_norm=d_norm)
+
+
+def fold(weights: dict[str, np.ndarray], network: keras.Model, name: str) -> None:
+    """Make a network of for_inference's compute what the one of these weights does at inference.
+
+    weights: by name, as "generator/h1/kernel"; name: which of them. A norm with fixed statistics
+    scales and shifts each channel, so it moves into the kernel and bias before it, computed in
+    float64: fewer operations, and less rounding, in every evaluation of a search.
+    """
+    for variable in network.weights:
+        layer, part = variable.path.split("/")
+        value = weights[f"{name}/{layer}/{part}"]
+        if part in ("kernel", "bias"):
+            value = _fold(weights, f"{name}/{layer}", part, value)
+        variable.assign(value)
+
+
+def _fold(
+    weights: dict[str, np.ndarray], layer: str, part: str, value: np.ndarray
+) -> np.ndarray:
+    """The kernel or bias of "network/layer" with the norm that follows it, if one does."""
+    value = value.astype(np.float64)
+    if part == "kernel" and f"{layer}/u" in weights:
+        matrix = value.reshape(-1, value.shape[-1])
+        u = weights[f"{layer}/u"].astype(np.float64)  # (1, fan out)
+        v = u @ matrix.T
+        value = value / np.linalg.norm(v / np.linalg.norm(v) @ matrix)
+    network, name = layer.split("/")
+    number = name.removeprefix("h").split("_")[0]
+    norm = {k: weights.get(f"{network}/bn{number}/{k}") for k in _STATISTICS}
+    if norm["moving_mean"] is None:
+        return value
+    norm = {k: v.astype(np.float64) for k, v in norm.items()}
+    scale = norm["gamma"] / np.sqrt(norm["moving_variance"] + EPSILON)
+    if part == "kernel":
+        if network != "discriminator" and value.ndim == 4:  # transposed: (height, width, out, in)
+            return value * scale[:, None]
+        return value * np.resize(scale, value.shape[-1])  # the projection makes 4x4 positions
+    shift = norm["beta"] - norm["moving_mean"] * scale
+    return value * np.resize(scale, value.size) + np.resize(shift, value.size)

@@ -2,7 +2,6 @@
 """Train a DCGAN on a folder of images; run again to resume."""
 
 import argparse
-import os
 from pathlib import Path
 
 from cli import (
@@ -14,8 +13,6 @@ from cli import (
     positive_int,
     run,
 )
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     flag(data, "--image_size", type=int, help="side in pixels: 16, 32, 64, 128 or 256")
     flag(data, "--channels", type=int, help="1 (grey) or 3")
 
-    recipe = p.add_argument_group("recipe (what is given here wins over the preset)")
+    recipe = p.add_argument_group("recipe (flags win over the preset)")
     flag(recipe, "--preset", choices=PRESETS, default="original", help="(default: %(default)s)")
     flag(recipe, "--learning_rate", type=positive_float, help="of Adam, for both networks")
     flag(recipe, "--g-lr", type=positive_float, help="the generator's")
@@ -105,7 +102,6 @@ def main() -> int:
     import checkpoint
     from config import from_flags
     from data.pipeline import open_dataset
-    from model import DCGAN
     from training import Run, start, train
 
     tf.config.experimental.enable_op_determinism()
