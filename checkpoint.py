@@ -13,8 +13,8 @@ import json
 import re
 import shutil
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -139,6 +139,27 @@ def _load_one(path: Path) -> Checkpoint:
 def _read_arrays(path: Path) -> Arrays:
     with np.load(path, allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
+
+
+def cached(path: Path | None, name: str, fingerprint: str, make: Callable[[], Arrays]) -> Arrays:
+    """Arrays that are made once per model and kept beside its weights, as name.npz.
+
+    path: the model's folder (the prefix of a TensorFlow 1 checkpoint), or None for a model that
+    was never saved. Those of other weights are made anew; a read-only folder is left alone.
+    """
+    if path is None:
+        return make()
+    place = path / f"{name}.npz" if path.is_dir() else Path(f"{path}.{name}.npz")
+    try:
+        arrays = _read_arrays(place)
+        if arrays.pop("fingerprint").item() == fingerprint:
+            return arrays
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        pass  # absent or damaged: as good as absent
+    arrays = make()
+    with suppress(OSError), replacing(place) as temporary:
+        np.savez(temporary, fingerprint=fingerprint, **arrays)
+    return arrays
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -52,6 +53,8 @@ class DCGAN:
         self._inference: tuple[keras.Model, keras.Model] | None = None
         self._stale = True
         self._traced: dict = {}
+        self.path: Path | None = None  # where it was restored from
+        self.starts = None  # fitted by completion.py
 
     # Inference
 
@@ -307,6 +310,7 @@ class DCGAN:
         saved = checkpoint.load(folder, warn)
         model = cls(Config.from_dict(saved.config))
         model._load_weights(saved)
+        model.path = saved.path
         return model
 
     def resume(self, folder: Path, warn: Callable = lambda message: None) -> Path:
@@ -327,6 +331,11 @@ class DCGAN:
     def weights(self) -> checkpoint.Arrays:
         """The variables of all networks, by name: "generator/h1/kernel"."""
         return {name: v.numpy() for name, v in self._network_variables().items()}
+
+    def fingerprint(self) -> str:
+        """Tells one generator's weights from another's."""
+        generator = self.inference()[0]
+        return f"{zlib.crc32(b''.join(v.numpy().tobytes() for v in generator.weights)):08x}"
 
     def _training(self) -> checkpoint.Arrays:
         return {name: v.numpy() for name, v in self._training_variables().items()}

@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+"""Fill holes in pictures with what a trained DCGAN finds likely."""
+
+import argparse
+from pathlib import Path
+
+import cli
+from cli import flag, fraction, non_negative_float, non_negative_int, positive_float, positive_int
+
+MODEL = Path(__file__).resolve().parent / "models" / "faces64"
+
+
+def parser() -> argparse.ArgumentParser:
+    import blend
+    import latent
+    import losses
+    import masks
+    import starts
+    from completion import CONTEXTS, FITS, PRESETS
+
+    presets = "\n".join(f"  {name}: {_described(options)}" for name, options in PRESETS.items())
+    p = argparse.ArgumentParser(
+        description=__doc__, epilog=f"presets (a flag given by hand wins):\n{presets}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    p.add_argument("imgs", nargs="+", type=Path, help="pictures, or folders of pictures")
+    flag(p, "--checkpointDir", type=Path, help="a checkpoint folder, of this program or of the "
+         "original's (default: ./checkpoint if it holds a model, else the one that ships)")  # fmt: skip
+    flag(p, "--outDir", type=Path, default=Path("completions"), help="(default: %(default)s)")
+    flag(p, "--outInterval", type=positive_int, default=50, help="steps between grids (%(default)s)")
+    flag(p, "--format", choices=("png", "jpg", "webp", "bmp"), default="png", help="of results/")
+    flag(p, "--preset", choices=PRESETS, default="best", help="(default: %(default)s)")
+    flag(p, "--imgSize", type=positive_int, help="the model's size, checked against the checkpoint")
+    flag(p, "--batch-size", type=positive_int, default=64, help="pictures searched for together")
+    flag(p, "--seed", type=non_negative_int, help="decides starts, draws and random masks (0)")
+
+    hole = p.add_argument_group("the hole")
+    flag(hole, "--maskType", choices=masks.CHOICES, default="center", help="(default: %(default)s)")
+    flag(hole, "--centerScale", type=float, default=0.25, help="margin of center (%(default)s)")
+    flag(hole, "--fraction", type=fraction, default=0.2, help="hidden by random (%(default)s)")
+    flag(hole, "--mask", type=Path, help="mask file, white = hole, or a folder of them by name")
+    flag(hole, "--invert-mask", action="store_true", help="black = hole")
+    flag(hole, "--mask-alpha", action="store_true", help="transparent pixels are the hole")
+    flag(hole, "--dilate", type=non_negative_int, default=0, help="grow the hole, in pixels")
+    flag(hole, "--preview", action="store_true", help="write the holes over the pictures and stop")
+
+    place = p.add_argument_group("pictures of another size than the model's")
+    flag(place, "--fit", choices=FITS, default="resize", help="the centre square, or the face")
+    flag(place, "--face", dest="fit", action="store_const", const="face", help="short for --fit face")
+    flag(place, "--face-points", nargs=3, type=_point, metavar="x,y", help="inner corners of the eyes "
+         "and bottom lip, in pixels, where no face is found")  # fmt: skip
+
+    find = p.add_argument_group("search")
+    flag(find, "--approach", choices=latent.APPROACHES)
+    flag(find, "--nIter", dest="steps", type=non_negative_int, help="iterations")
+    flag(find, "--lr", type=positive_float, help="of adam and momentum")
+    flag(find, "--schedule", choices=latent.SCHEDULES, help="of the learning rate")
+    flag(find, "--beta1", type=fraction)
+    flag(find, "--beta2", type=fraction)
+    flag(find, "--eps", type=positive_float)
+    flag(find, "--momentum", type=fraction)
+    flag(find, "--hmcBeta", type=positive_float)
+    flag(find, "--hmcEps", type=positive_float)
+    flag(find, "--hmcL", type=positive_int)
+    flag(find, "--hmcAnneal", type=positive_float)
+    flag(find, "--clip", choices=latent.CLIPS, help="what happens to z outside of [-1, 1]")
+    flag(find, "--start", choices=starts.KINDS, help="where z starts")
+    flag(find, "--restarts", type=positive_int, help="searches, of which the best counts")
+    flag(find, "--tolerance", type=non_negative_float, help="stop an image that gains less (0: never)")
+    flag(find, "--alternatives", type=positive_int, help="different completions of each picture")
+    flag(find, "--lam", type=non_negative_float, help="weight of the perceptual loss")
+    flag(find, "--context", choices=CONTEXTS, help="known pixels count alike, or by nearness")
+    flag(find, "--window", type=positive_int, help="of that nearness, in pixels, odd")
+    flag(find, "--norm", choices=losses.NORMS, help="of the contextual loss")
+    flag(find, "--prior", choices=losses.PRIORS, help="perceptual loss: -log D, or log(1 - D)")
+    flag(find, "--blend", choices=blend.METHODS)
+    flag(find, "--reference", type=Path, help="folder of true pictures, by name, to measure against")
+    return p
+
+
+def _described(options) -> str:
+    found = options.search
+    return (
+        f"{found.approach}, {found.steps} steps, lr {found.lr} {found.schedule}, start {found.start}, "
+        f"clip {found.clip}, lam {options.objective.lam}, context {options.context}, "
+        f"norm {options.objective.norm}, prior {options.objective.prior}, blend {options.blend}"
+    )
+
+
+def _point(text: str) -> tuple[float, float]:
+    try:
+        x, y = (float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a point x,y") from None
+    return x, y
+
+
+def main() -> int:
+    arguments = parser().parse_args()
+
+    import images
+    import masks
+    from completion import PRESETS, Hole, with_changes
+    from jobs import Job, preview, run
+    from model import DCGAN
+
+    paths = images.find(arguments.imgs)
+    given = {name: value for name, value in vars(arguments).items() if value is not None}
+    options = with_changes(PRESETS[arguments.preset], given)
+    model = DCGAN.restore(_model_folder(arguments.checkpoint_dir), warn=print)
+    size = model.config.image_size
+    if arguments.img_size not in (None, size):
+        raise ValueError(f"--img-size is {arguments.img_size}, but the model makes {size} pixels")
+    job = Job(
+        model,
+        options,
+        hole=Hole(
+            arguments.mask_type, options.search.seed, arguments.fraction, arguments.center_scale,
+            None, arguments.invert_mask, arguments.mask_alpha, arguments.dilate,
+        ),
+        out_dir=arguments.out_dir,
+        fit=arguments.fit,
+        face_points=arguments.face_points,
+        masks_of=arguments.mask and masks.match(paths, arguments.mask),
+        references=arguments.reference and masks.match(paths, arguments.reference),
+        interval=arguments.out_interval,
+        batch_size=arguments.batch_size,
+        suffix=arguments.format,
+    )  # fmt: skip
+    if arguments.preview:
+        failed = preview(job, paths)
+        print(f"previews are in {arguments.out_dir / 'preview'}")
+        return 2 if failed == len(paths) else 0
+    completed, done, bad = run(job, paths)
+    print(f"{completed} completed, {done} done before, {bad} passed over; see {arguments.out_dir}")
+    return 2 if bad == len(paths) else 0
+
+
+def _model_folder(given: Path | None) -> Path:
+    """--checkpointDir, else ./checkpoint if it holds a model, else the one that ships."""
+    import checkpoint
+
+    if given:
+        return given
+    here = Path("checkpoint")
+    folder = here if checkpoint.exists(here) else MODEL
+    print(f"using the model in {here if folder == here else 'models/faces64, which ships'}")
+    return folder
+
+
+if __name__ == "__main__":
+    cli.run(main)

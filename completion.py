@@ -1,0 +1,280 @@
+"""The way of one picture: read, hide, place on the model's square, search, blend, paste back.
+
+A picture of any size is placed on the model's square by a 2x3 matrix (align/geometry.py): its own
+square as it is, its centre square resized, or a face aligned. Everything is hidden before anything
+else is done, so what a hole hides reaches nothing; block means for the lowres mask are the one
+exception, because that mask means to give them.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import blend
+import images
+import latent
+import losses
+import masks
+import starts
+from align import geometry, landmarks
+from align.paste import paste_back
+from checkpoint import cached
+from model import DCGAN, Progress
+from ops import block_means
+
+CONTEXTS = ("plain", "weighted")
+FITS = ("resize", "face")
+ANCHORS = "innerEyesAndBottomLip"  # what align-dlib.py aligns training faces by, unless told else
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to complete. context: whether known pixels count alike or by their nearness to the hole,
+    within `window` pixels; blend: one of blend.METHODS; alternatives: results for each picture.
+    """
+
+    search: latent.Search = latent.Search()
+    objective: losses.Objective = losses.Objective()
+    context: str = "plain"
+    window: int = 15
+    blend: str = "none"
+    alternatives: int = 1
+
+    def __post_init__(self):
+        for name, choices in (("context", CONTEXTS), ("blend", blend.METHODS)):
+            if (value := getattr(self, name)) not in choices:
+                raise ValueError(f"{name} is {value!r}; choose from {', '.join(choices)}")
+
+
+PRESETS = {
+    # The original's last version: 1,000 iterations of Adam from a random z, pasted as it is.
+    "original": Options(),
+    "best": Options(
+        search=latent.Search(steps=100, lr=0.1, schedule="cosine", start="ridge"),
+        context="weighted",
+        blend="poisson",
+    ),
+}
+
+
+def with_changes(options: Options, changes: dict) -> Options:
+    """Options with some fields changed: its own, or those of its search and its objective."""
+    parts = {"search": options.search, "objective": options.objective}
+    for name, part in parts.items():
+        known = {f.name for f in dataclasses.fields(part)}
+        parts[name] = dataclasses.replace(part, **{k: v for k, v in changes.items() if k in known})
+    known = {f.name for f in dataclasses.fields(Options)} - set(parts)
+    rest = {k: v for k, v in changes.items() if k in known}
+    return dataclasses.replace(options, **parts, **rest)
+
+
+@dataclass(frozen=True)
+class Hole:
+    """Which pixels are hidden: a mask file (white = hole), transparency, or a built-in kind.
+
+    A built-in mask is made on the model's square; files and transparency count in the picture's
+    own pixels, and so does dilate with them.
+    """
+
+    kind: str = "center"
+    seed: int = 0
+    fraction: float = 0.2
+    center_scale: float = 0.25
+    file: Path | None = None
+    invert: bool = False
+    alpha: bool = False
+    dilate: int = 0
+
+
+@dataclass(frozen=True)
+class Case:
+    """A picture ready for the search.
+
+    mask: float32 (H, W, 1), 1 = known, of the picture; matrix: from the picture to the model's
+    square; pixels: uint8 (S, S, C), what is known of the square; square_mask: float32 (S, S, 1);
+    means: float32 (B, B, C) block means, given with the lowres mask only.
+    """
+
+    path: Path
+    picture: images.Picture
+    mask: np.ndarray
+    matrix: np.ndarray
+    pixels: np.ndarray
+    square_mask: np.ndarray
+    means: np.ndarray | None
+
+
+def prepare(
+    path: Path,
+    size: int,
+    channels: int,
+    hole: Hole,
+    fit: str = "resize",
+    face_points: np.ndarray | None = None,
+) -> Case:
+    """Read a picture, hide its hole, and place it on a square of `size` pixels.
+
+    fit: "resize", or "face" to align the largest face found, or the one whose three `face_points`
+    (inner corners of the eyes, bottom lip; x, y in pixels) are given. Raises ValueError, naming the
+    file, where it cannot be read, hides nothing or everything, or no face is found.
+    """
+    return place(path, images.read_picture(path), size, channels, hole, fit, face_points)
+
+
+def place(
+    path: Path,
+    picture: images.Picture,
+    size: int,
+    channels: int,
+    hole: Hole,
+    fit: str = "resize",
+    face_points: np.ndarray | None = None,
+) -> Case:
+    """`prepare` for a picture already read; path names it in messages."""
+    shape = picture.pixels.shape[:2]
+    mask = _given_mask(path, picture, hole)
+    if face_points is not None:
+        matrix = geometry.matrix_from_points(face_points, ANCHORS, size)
+    elif fit == "face":
+        matrix = _face_matrix(path, picture.pixels, mask, size)
+    else:
+        matrix = square_matrix(shape, size)
+    if mask is None:
+        options = (hole.seed, hole.fraction, hole.center_scale)
+        built_in = masks.dilate(masks.make(hole.kind, (size, size), *options), hole.dilate)
+        mask = geometry.unwarp_mask(built_in, matrix, shape)
+    _check_reach(path, mask, matrix, size)
+    coloured = with_channels(picture.pixels, channels)
+    pixels, square_mask = geometry.warp_masked(coloured, mask, matrix, size)
+    if hole.kind != "lowres" and not square_mask.any():
+        raise ValueError(f"{path}: the hole hides everything that the model would see")
+    means = None
+    if hole.kind == "lowres":
+        whole = images.to_float(geometry.warp(coloured, matrix, size))
+        means = block_means(whole[None], losses.LOWRES_BLOCKS)[0].numpy()
+    return Case(Path(path), picture, mask, matrix, pixels, square_mask, means)
+
+
+def _given_mask(path: Path, picture: images.Picture, hole: Hole) -> np.ndarray | None:
+    """The mask of a file or of transparency, (H, W, 1); None for a built-in one."""
+    if hole.alpha:
+        if picture.alpha is None:
+            raise ValueError(f"{path}: has no transparency, which --mask-alpha takes as the hole")
+        mask = masks.from_alpha(picture.alpha, path)
+    elif hole.file:
+        mask = masks.from_file(hole.file, picture.pixels.shape[:2], hole.invert)
+    else:
+        return None
+    return masks.dilate(mask, hole.dilate)
+
+
+def square_matrix(shape: tuple[int, int], size: int) -> np.ndarray:
+    """The matrix that takes the centre square of a picture (H, W) to size x size pixels."""
+    height, width = shape
+    side = min(shape)
+    scale = size / side
+    corner = np.array([(width - side) // 2, (height - side) // 2])
+    shift = (0.5 - corner) * scale - 0.5  # pixel centres lie at whole numbers
+    return np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+
+
+def _face_matrix(path: Path, pixels: np.ndarray, mask: np.ndarray | None, size: int) -> np.ndarray:
+    known = pixels
+    if mask is not None:  # the hole gets the mean of what is known: no edge for the detector
+        mean = pixels[mask[..., 0] > 0].mean(axis=0)
+        known = np.where(mask > 0, pixels, mean.round()).astype(np.uint8)
+    faces = landmarks.find_faces(known)
+    if not faces:
+        raise ValueError(
+            f"{path}: no face found; where the hole hides eyes or mouth, give --face-points "
+            "x,y x,y x,y (inner corners of the eyes, left one first, and bottom lip)"
+        )
+    return geometry.matrix(faces[0].landmarks, ANCHORS, size)
+
+
+def _check_reach(path: Path, mask: np.ndarray, matrix: np.ndarray, size: int) -> None:
+    if (mask > 0).all():
+        return
+    square = geometry.unwarp_mask(np.zeros((size, size, 1), np.float32), matrix, mask.shape[:2])
+    outside = (mask == 0) & (square > 0)
+    if outside.any():
+        raise ValueError(
+            f"{path}: {int(outside.sum()):,} pixels of the hole lie outside the square that is "
+            "completed (the centre square, or with --face the face); crop the picture around it"
+        )
+
+
+def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """uint8 (H, W, 1 or 3) as grey (1) or colour (3)."""
+    if pixels.shape[2] == channels:
+        return pixels
+    if channels == 3:
+        return np.repeat(pixels, 3, axis=2)
+    return np.rint(pixels @ np.array([[0.299], [0.587], [0.114]])).astype(np.uint8)
+
+
+def search(
+    model: DCGAN,
+    cases: Sequence[Case],
+    options: Options,
+    alternative: int = 0,
+    width: int | None = None,
+) -> Iterator[Progress]:
+    """Search for all cases together; yields every step. `alternative` numbers the starts."""
+    pictures = np.stack([images.to_float(case.pixels) for case in cases])
+    square_masks = np.stack([case.square_mask for case in cases])
+    weights = square_masks
+    if options.context == "weighted":
+        by_mask = {m.tobytes(): m for m in square_masks}
+        near = {k: masks.neighbourhood_weights(m, options.window) for k, m in by_mask.items()}
+        weights = np.stack([near[m.tobytes()] for m in square_masks])
+    kind, seed = options.search.start, options.search.seed
+    fitted = fitted_starts(model) if kind != "random" else None
+    first = alternative * options.search.restarts
+    z = [
+        starts.start(kind, pictures, square_masks, model.config.z_dim, seed, restart, fitted)
+        for restart in range(first, first + options.search.restarts)
+    ]
+    objective, means = options.objective, None
+    if cases[0].means is not None:
+        objective = dataclasses.replace(objective, lowres=True)
+        means = np.stack([case.means for case in cases])
+    yield from model.complete(
+        pictures, square_masks, options.search, objective, weights, z, means, width
+    )
+
+
+def fitted_starts(model: DCGAN) -> starts.Starts:
+    """What ridge and bank starts know of a model: fitted once, then kept beside its weights."""
+    if model.starts is None:
+        arrays = cached(model.path, "starts", model.fingerprint(), lambda: starts.Starts.fit(
+            model.generate, model.config.z_dim).to_arrays())  # fmt: skip
+        model.starts = starts.Starts.from_arrays(arrays)
+    return model.starts
+
+
+def finish(case: Case, generated: np.ndarray, method: str) -> np.ndarray:
+    """The picture, uint8 (H, W, C), with its hole filled from G(z), float (S, S, C), and blended.
+
+    Known pixels are bit for bit what they were.
+    """
+    face = images.to_bytes(generated)
+    return paste_back(case.picture.pixels, face, case.matrix, None, case.mask, method)
+
+
+def square_result(case: Case, generated: np.ndarray, method: str) -> np.ndarray:
+    """The model's square, uint8 (S, S, C), with its hole filled from G(z) and blended."""
+    known = images.to_float(case.pixels)
+    filled = images.to_bytes(blend.blend(known, generated, case.square_mask, method))
+    return np.where(case.square_mask > 0, case.pixels, filled)
+
+
+def like_input(case: Case) -> images.Picture:
+    """The input's kind of picture, for images.write; what is filled is opaque from now on."""
+    if case.picture.alpha is None:
+        return case.picture
+    alpha = np.where(case.mask[..., 0] > 0, case.picture.alpha, 255).astype(np.uint8)
+    return dataclasses.replace(case.picture, alpha=alpha)

@@ -1,0 +1,155 @@
+"""What complete.py writes: grids and logs of each batch, results, masks, the animation, the report."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+import images
+from cli import replacing
+from completion import Case, like_input
+
+COLUMNS = 8  # of the grids, as in the original
+
+
+class Batch:
+    """The pictures of one batch while its search goes on: the folder itself for the first batch
+    ever written there, batch_0001 and so on for later ones.
+
+        before.png  masked.png  lowres.png  hats_imgs/0000.png ...  completed/0000.png ...
+        logs/hats_00.log ...  completion.gif
+    """
+
+    def __init__(self, out_dir: Path, cases: Sequence[Case]):
+        self.folder = _free_folder(Path(out_dir))
+        self._logs: list = []
+        squares = np.stack([case.pixels for case in cases])
+        known = np.stack([case.square_mask for case in cases])
+        self._write("masked.png", np.where(known > 0, squares, 0))
+        self._means = None if cases[0].means is None else np.stack([case.means for case in cases])
+        if self._means is not None:
+            self._write("lowres.png", _blocks(self._means, squares.shape[1]))
+
+    def before(self, squares: np.ndarray) -> None:
+        """The whole pictures on the model's square, uint8 (N, S, S, C)."""
+        self._write("before.png", squares)
+
+    def log(self, step: int, z: np.ndarray, loss: np.ndarray) -> None:
+        """A line for each image: iteration, loss, z."""
+        if not self._logs:
+            (self.folder / "logs").mkdir(parents=True, exist_ok=True)
+            header = "iter loss " + " ".join(f"z{i}" for i in range(z.shape[1])) + "\n"
+            for number in range(len(z)):
+                self._logs.append((self.folder / "logs" / f"hats_{number:02d}.log").open("w"))
+                self._logs[-1].write(header)
+        for file, row, value in zip(self._logs, z, loss, strict=True):
+            file.write(f"{step} {value:.6f} " + " ".join(f"{x:.6f}" for x in row) + "\n")
+
+    def show(self, step: int, generated: np.ndarray, completed: np.ndarray) -> None:
+        """Grids of what the search has come to: G(z), float in [-1, 1], and completed squares, uint8,
+        each (N, S, S, C); with the lowres mask also the block means of G(z)."""
+        self._write(f"hats_imgs/{step:04d}.png", images.to_bytes(generated))
+        self._write(f"completed/{step:04d}.png", completed)
+        if self._means is not None:
+            count, side = len(generated), generated.shape[1]
+            blocks = self._means.shape[1]
+            parts = generated.reshape(count, blocks, side // blocks, blocks, side // blocks, -1)
+            means = _blocks(parts.mean(axis=(2, 4)), side)
+            self._write(f"hats_imgs/{step:04d}.lowres.png", means)
+
+    def close(self) -> None:
+        """End the logs and animate the grids in completed/."""
+        for file in self._logs:
+            file.close()
+        frames = [images.read(path) for path in sorted((self.folder / "completed").glob("*.png"))]
+        images.write_gif(self.folder / "completion.gif", frames, seconds_per_frame=0.2)
+
+    def _write(self, name: str, squares: np.ndarray) -> None:
+        images.write(self.folder / name, images.grid(squares, min(COLUMNS, len(squares))))
+
+
+def _blocks(means: np.ndarray, side: int) -> np.ndarray:
+    """Block means (N, B, B, C) in [-1, 1] as uint8 (N, side, side, C)."""
+    factor = side // means.shape[1]
+    return images.to_bytes(means).repeat(factor, axis=1).repeat(factor, axis=2)
+
+
+def _free_folder(out_dir: Path) -> Path:
+    if not (out_dir / "masked.png").exists():
+        return out_dir
+    number = 1
+    while (folder := out_dir / f"batch_{number:04d}").exists():
+        number += 1
+    return folder
+
+
+class Results:
+    """results/NAME.png, masks/NAME.png, alternatives/NAME/ and report.json of an output folder.
+
+    The report lists every completion ever written there; with it a second run skips what is done,
+    and gives a new name to what would overwrite something else.
+    """
+
+    def __init__(self, out_dir: Path, suffix: str):
+        self.folder, self.suffix = Path(out_dir), suffix
+        self._report = self.folder / "report.json"
+        self.entries = json.loads(self._report.read_text()) if self._report.exists() else []
+        self._names = {entry["name"] for entry in self.entries}
+
+    def is_done(self, path: Path, settings: dict) -> bool:
+        """Whether this file, as it is now, has been completed with these settings."""
+        key = _key(path, settings)
+        return any(
+            all(entry.get(k) == v for k, v in key.items())
+            and (self.folder / entry["result"]).exists()
+            for entry in self.entries
+        )
+
+    def names(self, paths: Iterable[Path]) -> dict[Path, str]:
+        """A name for each input that nothing else has: its stem, else its folder's before it."""
+        paths = list(paths)
+        stems = [path.stem for path in paths]
+        names = {}
+        for path in paths:
+            name = path.stem
+            if stems.count(name) > 1 or name in self._names:
+                name = f"{path.resolve().parent.name}_{path.stem}"
+            number, unique = 2, name
+            while unique in self._names:
+                unique, number = f"{name}-{number}", number + 1
+            self._names.add(unique)
+            names[path] = unique
+        return names
+
+    def write(self, case: Case, name: str, results: Sequence[np.ndarray], settings: dict,
+              measured: dict) -> Path:  # fmt: skip
+        """Write one picture's results, best first, its mask, and its entry in the report."""
+        path = self.folder / "results" / f"{name}.{self.suffix}"
+        images.write(path, results[0], like=like_input(case))
+        hole = images.to_bytes(1 - 2 * case.mask)
+        images.write(self.folder / "masks" / f"{name}.png", hole)
+        if len(results) > 1:
+            folder = self.folder / "alternatives" / name
+            for number, result in enumerate(results, start=1):
+                images.write(folder / f"{number}.{self.suffix}", result, like=like_input(case))
+            images.write(self.folder / "alternatives" / f"{name}.png", _sheet(results))
+        entry = {"name": name, "result": str(path.relative_to(self.folder))}
+        self.entries.append(entry | _key(case.path, settings) | measured)
+        return path
+
+    def save_report(self) -> None:
+        with replacing(self._report) as temporary:
+            temporary.write_text(json.dumps(self.entries, indent=1) + "\n")
+
+
+def _key(path: Path, settings: dict) -> dict:
+    return {"input": str(path), "modified": path.stat().st_mtime, "settings": settings}
+
+
+def _sheet(results: Sequence[np.ndarray], side: int = 256) -> np.ndarray:
+    """Results side by side, each at most `side` pixels high and wide."""
+    height, width = results[0].shape[:2]
+    factor = min(1, side / max(height, width))
+    size = max(1, round(height * factor)), max(1, round(width * factor))
+    return images.grid(np.stack([images.resize(result, *size) for result in results]), len(results))
