@@ -1,0 +1,33 @@
+# make demo: about a minute of training and completion, to see it work.   make test: the tests.
+# Both make .venv on first use; what they need is installed again only when it changes.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test test-all lint
+
+demo: $(VENV)/.installed
+	$(RUN) demo.py
+
+# All but the tests marked slow. Arguments for pytest: make test ARGS="-k masks"
+test: $(VENV)/.installed-dev
+	$(RUN) -m pytest -m "not slow" $(ARGS)
+
+test-all: $(VENV)/.installed-dev
+	$(RUN) -m pytest -m "slow or not slow" $(ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(RUN) -m ruff check
+
+$(VENV)/.installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "error: Python 3.11, 3.12 or 3.13 is needed: make PYTHON=python3.12"; exit 2; }
+	test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
+	$(PIP) -r requirements.txt
+	touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	$(PIP) -r requirements-dev.txt
+	touch $@
