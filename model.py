@@ -104,6 +104,7 @@ class DCGAN:
         """The concrete train_step for float batches of that size."""
         side, channels = self.config.image_size, self.config.channels
         real = tf.TensorSpec((images_per_batch, side, side, channels), tf.float32)
+        self._build_optimizers()
         return self._train_step.get_concrete_function(real, tf.TensorSpec((), tf.int32))
 
     def discriminator_loss(
@@ -139,6 +140,7 @@ class DCGAN:
         config.seed it decides every draw. z: (N, z_dim), drawn unless given.
         """
         self._stale = True
+        self._build_optimizers()
         return self._train_step(real, step, z)
 
     @tf.function(autograph=False)
@@ -346,13 +348,18 @@ class DCGAN:
             networks["average"] = self.average
         return {f"{name}/{v.path}": v for name, net in networks.items() for v in net.weights}
 
-    def _training_variables(self) -> dict:
+    def _build_optimizers(self) -> None:
+        """Make their variables, once. Made inside a step they cost tracing it a second time."""
         with self.strategy.scope():
             self.g_optimizer.build(self.generator.trainable_variables)
             self.d_optimizer.build(self.discriminator.trainable_variables)
+
+    def _training_variables(self) -> dict:
+        self._build_optimizers()
         both = {"g": self.g_optimizer, "d": self.d_optimizer}
+        # By name: the path begins with a count of the optimisers that this process has made.
         return {
-            f"{name}/{v.path}": v
+            f"{name}/{v.name}": v
             for name, optimizer in both.items()
             for v in optimizer.variables
             if v.name != "learning_rate"  # the configuration's, not the checkpoint's
