@@ -24,10 +24,10 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     p.add_argument("imgs", nargs="+", type=Path, help="pictures, or folders of pictures")
-    flag(p, "--checkpointDir", type=Path, help="a checkpoint folder, of this program or of the "
-         "original's (default: ./checkpoint if it holds a model, else the one that ships)")  # fmt: skip
+    flag(p, "--checkpointDir", type=Path, help="folder of a model, of this program or the original's "
+         "(default: ./checkpoint if it holds one, else the one that ships)")  # fmt: skip
     flag(p, "--outDir", type=Path, default=Path("completions"), help="(default: %(default)s)")
-    flag(p, "--outInterval", type=positive_int, default=50, help="steps between grids (%(default)s)")
+    flag(p, "--outInterval", type=positive_int, default=50, help="steps between grids (50)")
     flag(p, "--format", choices=("png", "jpg", "webp", "bmp"), default="png", help="of results/")
     flag(p, "--preset", choices=PRESETS, default="best", help="(default: %(default)s)")
     flag(p, "--imgSize", type=positive_int, help="the model's size, checked against the checkpoint")
@@ -46,9 +46,9 @@ def parser() -> argparse.ArgumentParser:
 
     place = p.add_argument_group("pictures of another size than the model's")
     flag(place, "--fit", choices=FITS, default="resize", help="the centre square, or the face")
-    flag(place, "--face", dest="fit", action="store_const", const="face", help="short for --fit face")
-    flag(place, "--face-points", nargs=3, type=_point, metavar="x,y", help="inner corners of the eyes "
-         "and bottom lip, in pixels, where no face is found")  # fmt: skip
+    flag(place, "--face", dest="fit", action="store_const", const="face", help="= --fit face")
+    flag(place, "--face-points", nargs=3, type=_point, metavar="x,y", help="inner corners of the "
+         "eyes and bottom lip, in pixels, where no face is found")  # fmt: skip
 
     find = p.add_argument_group("search")
     flag(find, "--approach", choices=latent.APPROACHES)
@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     flag(find, "--clip", choices=latent.CLIPS, help="what happens to z outside of [-1, 1]")
     flag(find, "--start", choices=starts.KINDS, help="where z starts")
     flag(find, "--restarts", type=positive_int, help="searches, of which the best counts")
-    flag(find, "--tolerance", type=non_negative_float, help="stop an image that gains less (0: never)")
+    flag(find, "--tolerance", type=non_negative_float, help="stop what gains less (0: no)")
     flag(find, "--alternatives", type=positive_int, help="different completions of each picture")
     flag(find, "--lam", type=non_negative_float, help="weight of the perceptual loss")
     flag(find, "--context", choices=CONTEXTS, help="known pixels count alike, or by nearness")
@@ -81,8 +81,9 @@ def parser() -> argparse.ArgumentParser:
 def _described(options) -> str:
     found = options.search
     return (
-        f"{found.approach}, {found.steps} steps, lr {found.lr} {found.schedule}, start {found.start}, "
-        f"clip {found.clip}, lam {options.objective.lam}, context {options.context}, "
+        f"{found.approach}, {found.steps} steps, lr {found.lr} {found.schedule}, "
+        f"start {found.start}, clip {found.clip}, lam {options.objective.lam}, "
+        f"context {options.context}, "
         f"norm {options.objective.norm}, prior {options.objective.prior}, blend {options.blend}"
     )
 

@@ -71,7 +71,7 @@ def preview(job: Job, paths: Sequence[Path]) -> int:
 
 
 def run(job: Job, paths: Sequence[Path]) -> tuple[int, int, int]:
-    """Complete pictures batch by batch; returns how many were completed, skipped as done, and bad."""
+    """Complete pictures batch by batch; returns how many are new, were done before, and are bad."""
     results = Results(job.out_dir, job.suffix)
     remaining = [path for path in paths if not results.is_done(path, job.settings(path))]
     names = results.names(remaining)

@@ -147,7 +147,11 @@ class DCGAN:
     def _train_step(self, real, step: tf.Tensor, z=None) -> dict[str, tf.Tensor]:
         measured = self.strategy.run(self._replica_step, (real, step, z))
         if self.average:
-            decay = 0.5 ** (self.config.batch_size / self.config.ema)
+            # As in EDM's code (Karras et al. 2022), the half-life is at most a twentieth of the
+            # images seen: early on, the average would else be one of noise.
+            seen = tf.cast(step * self.config.batch_size, tf.float32)
+            half_life = tf.minimum(tf.maximum(seen / 20, 1e-3), self.config.ema)
+            decay = 0.5 ** (self.config.batch_size / half_life)
             ops.update_average(_values(self.average), _values(self.generator), decay)
         sums = {
             name: self.strategy.reduce("SUM", value, axis=None)

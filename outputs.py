@@ -1,4 +1,4 @@
-"""What complete.py writes: grids and logs of each batch, results, masks, the animation, the report."""
+"""What complete.py writes: grids and logs of each batch, results, masks, animation, report."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -47,8 +47,8 @@ class Batch:
             file.write(f"{step} {value:.6f} " + " ".join(f"{x:.6f}" for x in row) + "\n")
 
     def show(self, step: int, generated: np.ndarray, completed: np.ndarray) -> None:
-        """Grids of what the search has come to: G(z), float in [-1, 1], and completed squares, uint8,
-        each (N, S, S, C); with the lowres mask also the block means of G(z)."""
+        """Grids of what the search has come to: G(z), float in [-1, 1], and completed squares,
+        uint8, each (N, S, S, C); with the lowres mask also the block means of G(z)."""
         self._write(f"hats_imgs/{step:04d}.png", images.to_bytes(generated))
         self._write(f"completed/{step:04d}.png", completed)
         if self._means is not None:

@@ -23,8 +23,8 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     data = p.add_argument_group("data")
-    flag(data, "--dataset", default="lfw-aligned-64", help="folder of pictures or of shards; a name "
-         "that is no folder here is looked up in data/ (default: %(default)s)")  # fmt: skip
+    flag(data, "--dataset", default="lfw-aligned-64", help="folder of pictures or of shards; "
+         "also looked for in data/ (default: %(default)s)")  # fmt: skip
     flag(data, "--train_size", type=positive_int, help="use the first N pictures (default: all)")
     flag(data, "--crop", type=positive_int, help="cut out the centre, N pixels wide, then resize")
     flag(data, "--image_size", type=int, help="side in pixels: 16, 32, 64, 128 or 256")
