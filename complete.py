@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     p.add_argument("imgs", nargs="+", type=Path, help="pictures, or folders of pictures")
-    flag(p, "--checkpointDir", type=Path, help="folder of a model, of this program or the original's "
+    flag(p, "--checkpointDir", type=Path, help="folder of a model, ours or the original's "
          "(default: ./checkpoint if it holds one, else the one that ships)")  # fmt: skip
     flag(p, "--outDir", type=Path, default=Path("completions"), help="(default: %(default)s)")
     flag(p, "--outInterval", type=positive_int, default=50, help="steps between grids (50)")
@@ -74,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     flag(find, "--norm", choices=losses.NORMS, help="of the contextual loss")
     flag(find, "--prior", choices=losses.PRIORS, help="perceptual loss: -log D, or log(1 - D)")
     flag(find, "--blend", choices=blend.METHODS)
-    flag(find, "--reference", type=Path, help="folder of true pictures, by name, to measure against")
+    flag(find, "--reference", type=Path, help="folder of true pictures to measure against")
     return p
 
 

@@ -75,11 +75,12 @@ def _seed(config: Config, network: str, layer: int) -> int:
 def _norm(kind: str, name: str, layer: dict) -> keras.layers.Layer:
     match kind:
         case "batch":
-            return keras.layers.BatchNormalization(momentum=0.9, epsilon=EPSILON, name=name, **layer)
+            norm, options = keras.layers.BatchNormalization, {"momentum": 0.9}
         case "layer":
-            return keras.layers.LayerNormalization(axis=(1, 2, 3), epsilon=EPSILON, name=name, **layer)
+            norm, options = keras.layers.LayerNormalization, {"axis": (1, 2, 3)}
         case _:
             return keras.layers.Identity(name=name, **layer)
+    return norm(epsilon=EPSILON, name=name, **options, **layer)
 
 
 def for_inference(config: Config) -> Config:
