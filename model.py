@@ -112,7 +112,7 @@ class DCGAN:
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         """Losses on real and on generated images and the penalty, each (N,), and both logits."""
         config = self.config
-        real = augment(real, config.augment, seed)
+        real = augment(real, config.augment, fold_in(seed, 0))
         fake = augment(fake, config.augment, fold_in(seed, 1))
         real_logits = self.discriminator(real, training=True)
         fake_logits = self.discriminator(fake, training=True)
@@ -172,13 +172,13 @@ class DCGAN:
 
         # Every replica draws the global z and takes its rows: any number of replicas sees the same.
         zs = [z] if z is not None else self._draw_global_z(size, context, seed)
-        for reals, z in zip(tf.split(real, config.d_steps), zs, strict=True):
+        for i, (reals, z) in enumerate(zip(tf.split(real, config.d_steps), zs, strict=True)):
             with tf.GradientTape() as g_tape:
                 fake = self.generator(z, training=True)
             # Update D.
             with tf.GradientTape() as tape:
                 real_loss, fake_loss, penalty, real_logits, fake_logits = self.discriminator_loss(
-                    reals, fake, fold_in(own, 0)
+                    reals, fake, fold_in(fold_in(own, 0), i)
                 )
                 loss = mean(real_loss + fake_loss + penalty)
             variables = self.discriminator.trainable_variables
