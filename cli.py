@@ -73,6 +73,18 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
+def import_tensorflow() -> None:
+    """Import TensorFlow without what it writes to standard error before it heeds any setting."""
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 @contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` on success, else remove it.

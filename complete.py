@@ -97,6 +97,7 @@ def _point(text: str) -> tuple[float, float]:
 
 
 def main() -> int:
+    cli.import_tensorflow()
     arguments = parser().parse_args()
 
     import images

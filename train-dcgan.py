@@ -7,6 +7,7 @@ from pathlib import Path
 from cli import (
     flag,
     fraction,
+    import_tensorflow,
     non_negative_float,
     non_negative_int,
     positive_float,
@@ -96,6 +97,7 @@ def _policies(text: str) -> tuple[str, ...]:
 
 
 def main() -> int:
+    import_tensorflow()
     arguments = parser().parse_args()
     import tensorflow as tf
 
