@@ -14,13 +14,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
 import cli
 import images
 from align import geometry, landmarks, manifest
 
-WHOLE_PIXELS = 27_000_000  # a photograph of more is read at a part of its size
+WHOLE_PIXELS = 24_000_000  # a photograph of more is read at a part of its size
 WAITING_PER_WORKER = 16  # pictures handed out ahead, so that a slow one stops nobody
 
 
@@ -243,23 +243,25 @@ def read_reduced(path: Path | str) -> tuple[np.ndarray, tuple[int, int]]:
     One of more than WHOLE_PIXELS is read at 1/2, 1/4 or 1/8 of its size, which bounds the memory;
     alpha is ignored then. Raises ValueError if it cannot be read.
     """
-    full = _size(path)
-    divisor = next((d for d in (1, 2, 4) if full[0] * full[1] <= d * d * WHOLE_PIXELS), 8)
+    width, height = _size_in_file(path)
+    divisor = next((d for d in (1, 2, 4) if width * height <= d * d * WHOLE_PIXELS), 8)
     if divisor == 1:
-        return images.read(path), full
+        image = images.read(path)
+        return image, image.shape[1::-1]
     image = cv2.imread(str(path), getattr(cv2, f"IMREAD_REDUCED_COLOR_{divisor}"))
     if image is None:
         raise ValueError(f"{path}: not a readable picture (damaged)")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB), full
+    if (height > width) != (image.shape[0] > image.shape[1]):  # OpenCV has turned it upright
+        width, height = height, width
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image), (width, height)
 
 
-def _size(path: Path | str) -> tuple[int, int]:
-    """(width, height) of a picture file once it is upright; (0, 0) if it is none."""
+def _size_in_file(path: Path | str) -> tuple[int, int]:
+    """(width, height) as a picture's header says, before any EXIF turn; (0, 0) if there is none."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
-                turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-                return image.size[::-1] if turned else image.size
+                return image.size
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return 0, 0  # images.read tells why
