@@ -21,9 +21,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cli import replacing
+from cli import remove_leftovers, replacing
 
 Arrays = dict[str, np.ndarray]
+
+# What reading a damaged archive raises; RuntimeError where it seems encrypted, or compressed in a
+# way that zipfile does not know.
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile)
 
 
 class DamagedCheckpoint(ValueError):
@@ -81,6 +85,19 @@ def remove_old(folder: Path, keep: int) -> None:
         shutil.rmtree(path)
 
 
+def tidy(folder: Path, step: int) -> None:
+    """Ready a training folder for a run that goes on from `step`: remove what killed runs left
+    half-written, and rename newer checkpoints. Those are damaged, or the run would go on from them;
+    they must not count among the ones that are kept."""
+    remove_leftovers(Path(folder))
+    for path in step_paths(folder):
+        if path > step_path(folder, step):
+            damaged = path.with_name(f"damaged-{path.name}")
+            if damaged.exists():
+                shutil.rmtree(damaged)
+            path.rename(damaged)
+
+
 def set_aside(folder: Path) -> Path:
     """Move the content of a training folder into folder-1 (or -2, ...) beside it; return that."""
     folder = Path(folder)
@@ -130,7 +147,7 @@ def _load_one(path: Path) -> Checkpoint:
         if (path / "training.npz").exists() or (path / "state.json").exists():
             training = _read_arrays(path / "training.npz")
             state = json.loads((path / "state.json").read_text())
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         why = " ".join(str(error).split())
         raise DamagedCheckpoint(f"{path}: damaged checkpoint ({why})") from None
     return Checkpoint(path, config, weights, training, state)

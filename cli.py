@@ -40,7 +40,7 @@ def _number(kind: type, accepts: Callable[[float], bool], wanted: str) -> Callab
             value = kind(text)
         except ValueError:
             value = math.nan
-        if not (math.isfinite(value) and accepts(value)):
+        if not (-math.inf < value < math.inf and accepts(value)):
             raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
         return value
 
@@ -100,11 +100,27 @@ def replacing(path: Path | str) -> Iterator[Path]:
         if path.is_dir():
             shutil.rmtree(path)
         temporary.replace(path)
+    except OSError as error:
+        if error.strerror and not error.filename:
+            error.filename = str(path)  # a full disk does not say what did not fit
+        raise
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        else:
-            temporary.unlink(missing_ok=True)
+        _remove(temporary)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary paths that processes killed within `replacing` left in a folder. Only
+    where no other process writes."""
+    for path in folder.glob(".*"):
+        if re.fullmatch(r"\..+\.[0-9a-f]{8}(\.[^.]*)?", path.name):
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 class StopRequest:

@@ -1,13 +1,14 @@
 """The course of a run: TensorBoard events and metrics.jsonl, cut back to where it resumes."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from cli import replacing
+from cli import remove_leftovers, replacing
 
 
 class Journal:
@@ -15,41 +16,63 @@ class Journal:
     it moves the events of an earlier run aside, where TensorBoard shows them as another run."""
 
     def __init__(self, log_dir: Path, metrics: Path, step: int):
-        self._metrics_path = Path(metrics)
-        _set_aside(Path(log_dir)) if step == 0 else _cut_events(Path(log_dir), step)
-        _cut_metrics(self._metrics_path, step)
-        self._metrics = self._metrics_path.open("a")
-        self._writer = tf.summary.create_file_writer(str(log_dir))
+        log_dir, metrics = Path(log_dir), Path(metrics)
+        for folder in (log_dir, metrics.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(log_dir)
+        with _tensorflow_faults():
+            _set_aside(log_dir) if step == 0 else _cut_events(log_dir, step)
+            self._writer = tf.summary.create_file_writer(str(log_dir))
+        _cut_metrics(metrics, step)
+        self._metrics = metrics.open("a")
 
     def scalars(self, step: int, values: Mapping[str, float], **also: float) -> None:
         """Write each value to TensorBoard, and one line with all of them and `also`."""
         self._metrics.write(json.dumps({"step": step, **also, **values}) + "\n")
         self._metrics.flush()
-        with self._writer.as_default(step):
+        with self._at(step):
             for name, value in values.items():
                 tf.summary.scalar(name, value)
 
     def histograms(self, step: int, values: Mapping[str, np.ndarray]) -> None:
-        with self._writer.as_default(step):
+        with self._at(step):
             for name, value in values.items():
                 tf.summary.histogram(name, value)
 
     def images(self, step: int, values: Mapping[str, np.ndarray]) -> None:
         """Write pictures, each uint8 (N, H, W, C) or float in [0, 1]."""
-        with self._writer.as_default(step):
+        with self._at(step):
             for name, value in values.items():
                 tf.summary.image(name, value, max_outputs=len(value))
 
     def graph(self, graph: tf.Graph) -> None:
-        with self._writer.as_default(0):
+        with self._at(0):
             tf.summary.graph(graph)
 
     def flush(self) -> None:
-        self._writer.flush()
+        with _tensorflow_faults():
+            self._writer.flush()
 
     def close(self) -> None:
-        self._writer.close()
+        with _tensorflow_faults():
+            self._writer.close()
         self._metrics.close()
+
+    @contextmanager
+    def _at(self, step: int) -> Iterator[None]:
+        with _tensorflow_faults(), self._writer.as_default(step):
+            yield
+
+
+@contextmanager
+def _tensorflow_faults() -> Iterator[None]:
+    """A full disk or a folder that cannot be written to is an OSError here too, of one line."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        # "{{function_node ...}} FILE; REASON [Op:...] name:", then lines on what was lost
+        why = error.message.splitlines()[0].split("}} ")[-1].split(" [Op:")[0]
+        raise OSError(why) from None
 
 
 def _event_files(log_dir: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 """Train a DCGAN on a folder of images; run again to resume."""
 
 import argparse
+from contextlib import nullcontext
 from pathlib import Path
 
 from cli import (
@@ -18,6 +19,7 @@ from cli import (
 
 def parser() -> argparse.ArgumentParser:
     from config import D_NORMS, G_NORMS, LOSSES, PRECISIONS, PRESETS, describe_presets
+    from devices import STRATEGIES
 
     p = argparse.ArgumentParser(
         description=__doc__, epilog=describe_presets(),
@@ -88,6 +90,8 @@ def parser() -> argparse.ArgumentParser:
         course, "--no-resume", action="store_true", help="start anew; what is there is moved aside"
     )
     flag(course, "--init-from", type=Path, help="start from this model's weights (fine-tuning)")
+    flag(course, "--strategy", choices=STRATEGIES, default="none", help="devices: one, all of this "
+         "machine, or those of TF_CONFIG (default: %(default)s)")  # fmt: skip
     flag(course, "--dry-run", action="store_true", help="check everything, print the plan, stop")
     return p
 
@@ -102,12 +106,19 @@ def main() -> int:
     import tensorflow as tf
 
     import checkpoint
+    import devices
     from config import from_flags
     from data.pipeline import open_dataset
     from training import Run, start, train
 
     tf.config.experimental.enable_op_determinism()
+    strategy = devices.strategy(arguments.strategy)
     config = from_flags(arguments)
+    if config.batch_size % strategy.num_replicas_in_sync:
+        raise ValueError(
+            f"--batch-size is {config.batch_size}, which {strategy.num_replicas_in_sync} replicas "
+            "cannot share equally"
+        )
     course = Run(
         arguments.epoch, arguments.checkpoint_dir, arguments.sample_dir, arguments.log_dir,
         arguments.sample_every, arguments.save_every, keep=arguments.keep,
@@ -115,18 +126,20 @@ def main() -> int:
     data = open_dataset(
         _dataset(arguments.dataset), config.image_size, config.channels, arguments.crop,
         arguments.train_size, config.batch_size * config.d_steps, config.seed,
+        batch_multiple=config.d_steps,
     )  # fmt: skip
     for note in data.notes:
         print(note)
-    with checkpoint.locked(course.checkpoint_dir):
-        model = start(config, data, course, arguments.no_resume, arguments.init_from)
-        print(
-            f"{data.count:,} images, {data.steps_per_epoch} steps of {data.batch_size} an epoch; "
-            f"generator {model.generator.count_params():,} parameters, "
-            f"discriminator {model.discriminator.count_params():,}"
-        )
-        if not arguments.dry_run:
-            train(model, data, course)
+    print(f"devices: {devices.describe(strategy)}")
+    print(f"{data.count:,} images, {data.steps_per_epoch} steps of {data.batch_size} an epoch")
+    if arguments.dry_run:
+        print(config)
+        return 0
+    chief = devices.is_chief(strategy)
+    with checkpoint.locked(course.checkpoint_dir) if chief else nullcontext():
+        model = start(config, data, course, arguments.no_resume, arguments.init_from, strategy)
+        with devices.writing(course, strategy) as own, devices.watching_workers(strategy):
+            train(model, data, own)
     for path, reason in data.skipped[:10]:
         print(f"skipped {path}: {reason}")
     if data.skipped:

@@ -20,6 +20,8 @@ from model import DCGAN
 
 Evaluate = Callable[[DCGAN], dict[str, float]]
 
+_STOPPED = "training stopped, earlier checkpoints are as they were"
+
 
 @dataclass(frozen=True)
 class Run:
@@ -36,20 +38,24 @@ class Run:
 
 
 def start(
-    config: Config, data, run: Run, no_resume: bool = False, init_from: Path | None = None
+    config: Config,
+    data,
+    run: Run,
+    no_resume: bool = False,
+    init_from: Path | None = None,
+    strategy: tf.distribute.Strategy | None = None,
 ) -> DCGAN:
     """The model to train, by these rules, in this order; says on standard output which one applied.
+    Writes nothing.
 
-    1. no_resume: what the checkpoint folder holds is moved aside, and 2 does not apply.
-    2. The folder holds a checkpoint: its weights, optimisers and counters are taken.
-    3. init_from: the weights of that model, with fresh optimisers and counters.
-    4. Else fresh weights from config.seed.
+    1. The checkpoint folder holds a checkpoint, and not no_resume: its weights, optimisers and
+       counters are taken.
+    2. init_from: the weights of that model, with fresh optimisers and counters.
+    3. Else fresh weights from config.seed.
     """
     batch_size = data.batch_size // config.d_steps
-    model = DCGAN(dataclasses.replace(config, batch_size=batch_size))
-    if no_resume and checkpoint.exists(run.checkpoint_dir):
-        print(f"moved the earlier checkpoints to {checkpoint.set_aside(run.checkpoint_dir)}")
-    if checkpoint.exists(run.checkpoint_dir):
+    model = DCGAN(dataclasses.replace(config, batch_size=batch_size), strategy)
+    if checkpoint.exists(run.checkpoint_dir) and not no_resume:
         path = model.resume(run.checkpoint_dir, warn=print)
         position = model.position
         print(f"resumed {path}: epoch {position.epoch}, step {position.step}")
@@ -72,6 +78,7 @@ def train(model: DCGAN, data, run: Run, evaluate: Evaluate | None = None) -> Non
     if model.position.batches_per_epoch not in (0, data.steps_per_epoch):
         model.position.batch = 0  # the data changed, and with it their order: the epoch starts anew
     model.position.batches_per_epoch = data.steps_per_epoch
+    checkpoint.tidy(run.checkpoint_dir, model.position.step)
     journal = Journal(run.log_dir, Path(run.checkpoint_dir) / "metrics.jsonl", model.position.step)
     if model.position.step == 0:
         journal.graph(model.traced_step(data.batch_size).graph)
@@ -115,11 +122,20 @@ def _progress(model: DCGAN, data, run: Run) -> tqdm:
 def _batches(model: DCGAN, data, epochs: int) -> Iterator[tf.Tensor]:
     """Batches to the end of the last epoch; each is counted as it is handed out."""
     position = model.position
-    while position.epoch < epochs:
-        for real in data.epoch(position.epoch, position.batch):
+    while (epoch := position.epoch) < epochs:
+        for real in _epoch(model.strategy, data, epoch, position.batch):
             position.batch += 1
             yield real
-        position.epoch, position.batch = position.epoch + 1, 0
+        position.epoch, position.batch = epoch + 1, 0
+
+
+def _epoch(strategy: tf.distribute.Strategy, data, epoch: int, batch: int):
+    """The rest of an epoch, each batch divided among the replicas where there are several."""
+    if strategy.num_replicas_in_sync == 1:
+        return data.epoch(epoch, batch)
+    return strategy.distribute_datasets_from_function(
+        lambda context: data.epoch(epoch, batch, context)
+    )
 
 
 def _take_step(model: DCGAN, real: tf.Tensor) -> dict[str, np.ndarray]:
@@ -130,7 +146,7 @@ def _take_step(model: DCGAN, real: tf.Tensor) -> dict[str, np.ndarray]:
         if value.ndim == 0 and not math.isfinite(value):
             raise ValueError(
                 f"{name} is {value} at step {model.position.step} (epoch {model.position.epoch}); "
-                "training stopped, earlier checkpoints are as they were"
+                f"{_STOPPED}"
             )
     return measured
 
@@ -163,6 +179,14 @@ def _evaluate(model: DCGAN, evaluate: Evaluate, run: Run, journal: Journal, bar:
 
 
 def _save(model: DCGAN, run: Run, journal: Journal) -> None:
+    position = model.position
+    if checkpoint.step_path(run.checkpoint_dir, position.step).exists():
+        return  # the same: to replace it would mean a moment without it
+    if position.batch == position.batches_per_epoch:
+        position.epoch, position.batch = position.epoch + 1, 0
+    for name, value in model.weights().items():
+        if not np.isfinite(value).all():
+            raise ValueError(f"{name} is not finite after step {position.step}; {_STOPPED}")
     journal.flush()  # first: a run that resumes here must find its own lines
     model.save_training(run.checkpoint_dir)
     checkpoint.remove_old(run.checkpoint_dir, run.keep)
