@@ -138,6 +138,9 @@ def main() -> int:
     chief = devices.is_chief(strategy)
     with checkpoint.locked(course.checkpoint_dir) if chief else nullcontext():
         model = start(config, data, course, arguments.no_resume, arguments.init_from, strategy)
+        if chief and arguments.no_resume and checkpoint.exists(course.checkpoint_dir):
+            aside = checkpoint.set_aside(course.checkpoint_dir)
+            print(f"moved the earlier checkpoints to {aside}")
         with devices.writing(course, strategy) as own, devices.watching_workers(strategy):
             train(model, data, own)
     for path, reason in data.skipped[:10]:

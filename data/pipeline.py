@@ -121,6 +121,7 @@ def open_dataset(
     batch_size: int = 64,
     seed: int = 0,
     memory_limit_bytes: int | None = None,
+    batch_multiple: int = 1,
 ) -> Data:
     """Open a folder of pictures, or of shards written by data.prepare.
 
@@ -128,10 +129,10 @@ def open_dataset(
     (image_size, image_size, channels). train_size takes the first so many in the order of their
     names. Pictures are decoded once if as bytes they fit into memory_limit_bytes (default: a
     quarter of the available memory), else anew every epoch. Fewer pictures than batch_size make one
-    batch.
+    batch, of a multiple of batch_multiple.
 
-    Raises ValueError, one line, for a missing or empty folder, one where nothing is readable, and
-    shards that are damaged or were prepared in another way.
+    Raises ValueError, one line, for a missing or empty folder, one where nothing is readable or too
+    few for any batch, and shards that are damaged or were prepared in another way.
     """
     skipped: Skipped = []
     notes: list[str] = []
@@ -159,8 +160,11 @@ def open_dataset(
             file, reason = skipped[0]
             raise ValueError(f"{path}: none of {len(files)} pictures is readable; {file}: {reason}")
     if count < batch_size:
-        notes.append(f"{count} pictures, fewer than a batch of {batch_size}: batches of {count}")
-        batch_size = count
+        fewer = count - count % batch_multiple
+        if fewer == 0:
+            raise ValueError(f"{path}: {count} pictures, but a step takes at least {batch_multiple}")
+        notes.append(f"{count} pictures, fewer than a batch of {batch_size}: batches of {fewer}")
+        batch_size = fewer
     return Data(load, count, image_size, channels, batch_size, seed, in_memory, skipped, notes)
 
 
