@@ -145,9 +145,16 @@ def _model_folder(given: Path | None) -> Path:
     if given:
         return given
     here = Path("checkpoint")
-    folder = here if checkpoint.exists(here) else MODEL
-    print(f"using the model in {here if folder == here else 'models/faces64, which ships'}")
-    return folder
+    if checkpoint.exists(here):
+        print(f"using the model in {here}")
+        return here
+    if not checkpoint.exists(MODEL):
+        raise ValueError(
+            "no model: ./checkpoint holds none and none ships; train one with train-dcgan.py, or "
+            "name its folder with --checkpoint-dir"
+        )
+    print("using the model that ships, models/faces64")
+    return MODEL
 
 
 if __name__ == "__main__":
