@@ -126,7 +126,7 @@ def main() -> int:
     data = open_dataset(
         _dataset(arguments.dataset), config.image_size, config.channels, arguments.crop,
         arguments.train_size, config.batch_size * config.d_steps, config.seed,
-        batch_multiple=config.d_steps,
+        batch_multiple=config.d_steps * strategy.num_replicas_in_sync,
     )  # fmt: skip
     for note in data.notes:
         print(note)

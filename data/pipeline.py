@@ -162,7 +162,7 @@ def open_dataset(
     if count < batch_size:
         fewer = count - count % batch_multiple
         if fewer == 0:
-            raise ValueError(f"{path}: {count} pictures, but a step takes at least {batch_multiple}")
+            raise ValueError(f"{path}: {count} pictures; a step takes at least {batch_multiple}")
         notes.append(f"{count} pictures, fewer than a batch of {batch_size}: batches of {fewer}")
         batch_size = fewer
     return Data(load, count, image_size, channels, batch_size, seed, in_memory, skipped, notes)
