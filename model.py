@@ -52,6 +52,7 @@ class DCGAN:
         self.position = Position()
         self._inference: tuple[keras.Model, keras.Model] | None = None
         self._stale = True
+        self._fingerprint: str | None = None
         self._traced: dict = {}
         self.path: Path | None = None  # where it was restored from
         self.starts = None  # fitted by completion.py
@@ -70,7 +71,7 @@ class DCGAN:
             weights = self.weights()
             fold(weights, self._inference[0], "average" if self.average else "generator")
             fold(weights, self._inference[1], "discriminator")
-            self._stale = False
+            self._stale, self._fingerprint = False, None
         return self._inference
 
     def generate(self, z: np.ndarray) -> np.ndarray:
@@ -341,7 +342,10 @@ class DCGAN:
     def fingerprint(self) -> str:
         """Tells one generator's weights from another's."""
         generator = self.inference()[0]
-        return f"{zlib.crc32(b''.join(v.numpy().tobytes() for v in generator.weights)):08x}"
+        if self._fingerprint is None:
+            weights = b"".join(v.numpy().tobytes() for v in generator.weights)
+            self._fingerprint = f"{zlib.crc32(weights):08x}"
+        return self._fingerprint
 
     def _training(self) -> checkpoint.Arrays:
         return {name: v.numpy() for name, v in self._training_variables().items()}
