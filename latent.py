@@ -282,7 +282,7 @@ def _hmc(evaluate, z, options, clip, draws) -> Iterator[Step]:
 
 
 LBFGS_MEMORY = 10  # pairs of (step, change of gradient) kept per image
-LBFGS_FIRST_LENGTH = 2.  # of the first step, along the gradient, in units of z
+LBFGS_FIRST_LENGTH = 1.  # of the first step, along the gradient, in units of z
 LBFGS_DECREASE = 1e-4  # of what the slope promises, to accept a step (Armijo)
 LBFGS_TRIALS = 8  # rejected lengths before the direction itself is given up
 

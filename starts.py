@@ -8,14 +8,14 @@ on its own known pixels, the seed and the restart. Neither networks nor files ar
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
-import scipy.linalg
 
 KINDS = ("random", "bank", "ridge")
 SIZE = 32  # pixels a side at most of the pictures that starts are computed on
-LEAST_NOISE = 1e-4  # variance of a pixel around the model; 0 could not be solved for
+LEAST_NOISE = 1e-5  # variance of a pixel around the model; 0 could not be solved for
+NEIGHBOURS = 4.0  # pixels that err together: channels and neighbours, see Starts._noise
 LEAST_VARIANCE = 1e-6  # of the largest; below are rounding errors
 STORED_IN_HALF = ("codes", "latents")
 
@@ -100,20 +100,36 @@ class Starts:
         """The z (N, Z), in [-1, 1], to expect given the known pixels; at restart 0.
 
         images (N, S, S, C) in [-1, 1], masks (N, S, S, 1), 1 where known; what is hidden may be
-        anything. Later restarts draw z from the distribution whose mean that is.
+        anything. Later restarts draw z from the distribution whose mean that is. How far pixels
+        are trusted is each image's own, see _noise.
         """
-        draw = np.random.default_rng((seed, restart)).standard_normal(
+        draws = np.random.default_rng((seed, restart)).standard_normal(
             len(self.variances) + len(self.spread)) * (restart > 0)
-        code_draw, z_draw = np.split(draw, [len(self.variances)])
+        code_draw, z_draw = np.split(draws, [len(self.variances)])
+        scale = np.sqrt(self.variances.astype(np.float64))  # codes = scale * unit Gaussian
         result = np.empty((len(images), len(self.spread)))
-        for rows, gram, projections in self._by_mask(images, masks):
-            precision = gram.astype(np.float64) / self.noise + np.diag(1 / self.variances)
-            factor = scipy.linalg.cholesky(precision, lower=True)
-            code_draw_here = scipy.linalg.solve_triangular(factor, code_draw, trans="T", lower=True)
-            for row, projection in zip(rows, projections, strict=True):
-                code = scipy.linalg.cho_solve((factor, True), projection / self.noise)
-                result[row] = (code + code_draw_here) @ self.regression
+        for gram, known in self._by_mask(images, masks):
+            values, vectors = np.linalg.eigh(scale[:, None] * gram * scale)
+            values = np.maximum(values, 0)
+            for row, projection, energy, count in known:
+                rotated = vectors.T @ (scale * projection)
+                noise = self._noise(values, rotated, energy, count)
+                code = rotated / (values + noise) + np.sqrt(noise / (values + noise)) * code_draw
+                result[row] = (scale * (vectors @ code)) @ self.regression
         return np.clip(result + self.latents.mean(axis=0) + self.spread * z_draw, -1, 1)
+
+    def _noise(self, values: np.ndarray, rotated: np.ndarray, energy: float,
+               count: float) -> float:
+        """Variance of a pixel of this image around the model, by the evidence of its known pixels.
+
+        Photographs fit a generator's model far worse than its own pictures do, and by how much
+        depends on both. The variance under which the known pixels are likeliest (Bishop 2006,
+        equation 3.86) takes them for independent; as neighbours err together, several times that.
+        """
+        noise = self.noise * 10 ** np.linspace(0, 5, 41)[:, None]
+        squares = (energy - (rotated**2 / (values + noise)).sum(axis=1)) / noise[:, 0]
+        log_determinant = count * np.log(noise[:, 0]) + np.log1p(values / noise).sum(axis=1)
+        return NEIGHBOURS * float(noise[np.argmin(squares + log_determinant), 0])
 
     def bank(self, images: np.ndarray, masks: np.ndarray, restart: int = 0) -> np.ndarray:
         """The z (N, Z) of the generated picture nearest to the known pixels (L2), at restart 0.
@@ -121,27 +137,41 @@ class Starts:
         Later restarts take the next nearest. Arguments as in ridge.
         """
         result = np.empty((len(images), len(self.spread)))
-        for rows, gram, projections in self._by_mask(images, masks):
+        for gram, known in self._by_mask(images, masks):
             lengths = ((self.codes @ gram) * self.codes).sum(axis=1)
-            for row, projection in zip(rows, projections, strict=True):
+            for row, projection, _, _ in known:
                 distances = lengths - 2 * self.codes @ projection
                 nearest = np.argsort(distances, kind="stable")[restart % len(distances)]
                 result[row] = self.latents[nearest]
         return result
 
     def _by_mask(self, images: np.ndarray, masks: np.ndarray
-                 ) -> Iterator[tuple[list[int], np.ndarray, list[np.ndarray]]]:
-        """Per mask: the rows that have it, components' Gram matrix over known pixels (R, R), and
-        for each row components' products with its known pixels (R,), one by one, because products
-        of several rows at once round differently for different numbers of rows."""
+                 ) -> Iterator[tuple[np.ndarray, list["_Known"]]]:
+        """Per distinct mask: components' Gram matrix over known pixels (R, R) and its images.
+
+        Products are made image by image: of several at once they would round differently.
+        """
         rows_of: dict[bytes, list[int]] = {}
         for row, mask in enumerate(masks):
             rows_of.setdefault(mask.tobytes(), []).append(row)
         for rows in rows_of.values():
-            small = [_block_means(images[row], masks[row], self.size) for row in rows]
-            weights = small[0][1]
-            yield (rows, (self.components * weights) @ self.components.T,
-                   [self.components @ ((pixels - self.mean) * weights) for pixels, _ in small])
+            known = []
+            for row in rows:
+                pixels, weights = _block_means(images[row], masks[row], self.size)
+                difference = (pixels - self.mean) * weights
+                known.append(_Known(row, self.components @ difference,
+                                    float((pixels - self.mean) @ difference), float(weights.sum())))
+            yield (self.components * weights) @ self.components.T, known
+
+
+class _Known(NamedTuple):
+    """What the known pixels of an image amount to: components' product with them (R,), their
+    squared distance from the mean, and their number."""
+
+    row: int
+    projection: np.ndarray
+    energy: float
+    count: float
 
 
 def start(kind: str, images: np.ndarray, masks: np.ndarray, z_dim: int, seed: int = 0,

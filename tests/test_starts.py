@@ -17,7 +17,14 @@ def linear(z):
 
 def bent(z):
     """A generator that is not, and whose pictures are larger than starts look at."""
-    return np.tanh(3 * linear(z)).repeat(8, axis=1).repeat(8, axis=2)
+    return np.tanh(3 * linear(z)).repeat(2, axis=1).repeat(2, axis=2)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_starts():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(starts, "SIZE", SIZE)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -45,22 +52,49 @@ def test_ridge_finds_the_z_of_a_linear_generator(fitted):
     np.testing.assert_allclose(fitted.ridge(linear(z), hole(5, SIZE, 2, 6)), z, atol=0.02)
 
 
-def test_ridge_is_the_conditional_mean_of_the_joint_gaussian(fitted_bent):
-    """E[z | x] = Cov(z, x) Cov(x)^-1 (x - mean) over the known pixels, solved in pixel space."""
-    s, images, masks = fitted_bent, bent(draw(3)), hole(3, 64, 16, 48)
-    small = images.reshape(3, 32, 2, 32, 2, 3).mean(axis=(2, 4)).reshape(3, -1)
+def pixel_space(s, masks):
+    """Covariance of the known small pixels without noise, and theirs with z, as dense matrices."""
     known = masks[0, ::2, ::2].repeat(3, axis=2).ravel() > 0  # no block is part hole
     w = s.components[:, known].astype(np.float64)
-    covariance = w.T * s.variances @ w + s.noise * np.eye(known.sum())
-    together = (s.regression.T * s.variances) @ w
-    expected = np.linalg.solve(covariance, (small - s.mean)[:, known].T).T @ together.T
-    expected += s.latents.mean(axis=0)
-    np.testing.assert_allclose(s.ridge(images, masks), np.clip(expected, -1, 1), atol=2e-3)
+    return known, w.T * s.variances @ w, (s.regression.T * s.variances) @ w
+
+
+def test_ridge_is_the_conditional_mean_of_the_joint_gaussian(fitted_bent, monkeypatch):
+    """E[z | x] = Cov(z, x) Cov(x)^-1 (x - mean) over the known pixels, solved in pixel space."""
+    s, images, masks = fitted_bent, bent(draw(3)), hole(3, 16, 4, 12)
+    monkeypatch.setattr(Starts, "_noise", lambda *known: 0.01)
+    known, covariance, together = pixel_space(s, masks)
+    small = images.reshape(3, 8, 2, 8, 2, 3).mean(axis=(2, 4)).reshape(3, -1)
+    difference = (small - s.mean)[:, known]
+    solved = np.linalg.solve(covariance + 0.01 * np.eye(known.sum()), difference.T)
+    expected = np.clip(solved.T @ together.T + s.latents.mean(axis=0), -1, 1)
+    np.testing.assert_allclose(s.ridge(images, masks), expected, atol=1e-4)
+
+
+def test_noise_is_that_under_which_the_known_pixels_are_likeliest(fitted_bent, monkeypatch):
+    s, masks, chosen = fitted_bent, hole(1, 16, 6, 10), []
+    noise = np.random.RandomState(2).normal(0, 0.2, (1, 8, 8, 3)).repeat(2, 1).repeat(2, 2)
+    images = (bent(draw(1)) + noise).astype(np.float32)
+    real = Starts._noise
+    monkeypatch.setattr(Starts, "_noise", lambda *a: chosen.append(real(*a)) or chosen[-1])
+    s.ridge(images, masks)
+
+    known, covariance, _ = pixel_space(s, masks)
+    difference = (images[0].reshape(8, 2, 8, 2, 3).mean(axis=(1, 3)).ravel() - s.mean)[known]
+    candidates = np.geomspace(0.01, 0.16, 13)
+
+    def surprise(noise):  # minus twice the log likelihood, and a constant
+        total = covariance + noise * np.eye(known.sum())
+        return difference @ np.linalg.solve(total, difference) + np.linalg.slogdet(total)[1]
+
+    likeliest = min(candidates, key=surprise)
+    assert likeliest == pytest.approx(0.04, rel=0.4)
+    assert chosen[0] / starts.NEIGHBOURS == pytest.approx(likeliest, rel=0.25)
 
 
 def test_ridge_is_nearer_than_bank_and_bank_nearer_than_chance(fitted_bent):
     z = draw(40)
-    images, masks = bent(z), hole(40, 64, 16, 48)
+    images, masks = bent(z), hole(40, 16, 4, 12)
 
     def distance(kind):
         found = starts.start(kind, images, masks, Z_DIM, starts=fitted_bent)
@@ -83,7 +117,7 @@ def test_bank_is_the_nearest_picture_of_the_bank(fitted):
 def test_hidden_pixels_and_companions_change_nothing(fitted_bent, kind, restart):
     random = np.random.RandomState(1)
     images = bent(draw(9))
-    masks = (random.uniform(size=(9, 64, 64, 1)) > 0.4).astype(np.float32)
+    masks = (random.uniform(size=(9, 16, 16, 1)) > 0.4).astype(np.float32)
     masks[::2] = masks[0]
 
     def start(rows, pictures=images):
