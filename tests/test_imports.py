@@ -9,14 +9,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Lowest first; what stands on one line does not import each other. A new module is placed here.
 LEVELS = """
-cli blend
+cli blend tables
 ops augment images features
-losses starts checkpoint journal config metrics masks data align
+losses starts checkpoint journal config metrics masks data align gallery baselines
 latent networks
 model
-training completion
-outputs
-jobs
+training completion watching sampling
+outputs methods
+jobs evaluation
 """
 NETWORKS = set("ops augment losses starts latent checkpoint journal config networks model".split())
 PICTURES = set("blend images features data align metrics masks".split())

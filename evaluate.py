@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+"""Measure completions, or samples, against real pictures, and print one table."""
+
+import argparse
+import json
+from pathlib import Path
+
+import cli
+from cli import flag, non_negative_int, positive_float, positive_int
+
+EPILOG = """methods, joined by commas:
+  {presets:23} a preset of complete.py; best:steps=50:start=bank changes its options
+  telea, ns, biharmonic   inpainting of OpenCV and scikit-image
+  mean, ppca-K            mean picture; probabilistic PCA of K components: fitted to --train
+  NAME+BLEND              with that blending: mean+poisson, ppca-200+poisson, best+none
+
+Nobody whom --train shows is evaluated: {rule}.
+Give --train what the model was trained on, whatever the methods. None gets a hidden pixel."""
+
+
+def parser() -> argparse.ArgumentParser:
+    import features
+    import gallery
+    from completion import PRESETS
+    from evaluation import MASKS
+
+    p = argparse.ArgumentParser(description=__doc__)
+    what = p.add_subparsers(dest="what", required=True)
+    completion = what.add_parser(
+        "completion", help="complete pictures whose truth is known, by several methods",
+        epilog=EPILOG.format(presets=", ".join(PRESETS), rule=gallery.RULE),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    samples = what.add_parser("samples", help="compare samples with real pictures as sets")
+    flag(completion, "--mask", type=_names, default=["center"], metavar="LIST",
+         help=f"of {', '.join(MASKS)} (default: center)")  # fmt: skip
+    flag(completion, "--methods", type=_names, metavar="LIST", help="see below (default: best, "
+         "telea, ns, biharmonic; with --train also mean and ppca)")  # fmt: skip
+    flag(completion, "--picture", type=Path, metavar="FILE",
+         help="write the first pictures, a row for each method")  # fmt: skip
+    flag(completion, "--generated", action="store_true",
+         help="instead of --dataset: pictures that the model itself makes")  # fmt: skip
+    flag(completion, "--image-size", type=positive_int,
+         help="where no method needs a model (default: the model's, or 64)")  # fmt: skip
+    flag(samples, "--truncation", type=positive_float, default=1.0, help="z in [-T, T] (1)")
+    for sub, train in (
+        (completion, "what mean and ppca are fitted to"),
+        (samples, "as many of these are measured too: as good as samples can be"),
+    ):
+        flag(sub, "--dataset", type=Path, help="folder of pictures, aligned as the model's")
+        flag(sub, "--train", type=Path, help=f"folder of training pictures: {train}")
+        flag(sub, "--shared-people", action="store_true", help="evaluate people of --train too")
+        flag(sub, "--count", type=positive_int, help="pictures, spread over the folder (all)")
+        flag(sub, "--checkpointDir", type=Path, help="folder of a model "
+             "(default: ./checkpoint if it holds one, else the one that ships)")  # fmt: skip
+        flag(sub, "--features", choices=features.NAMES, default="auto",
+             help="for distances of sets (auto: face where installed, else random)")  # fmt: skip
+        flag(sub, "--seed", type=non_negative_int, default=0, help="of holes and samples (0)")
+        flag(sub, "--json", type=Path, metavar="FILE", help="write everything measured")
+    return p
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
+
+
+def main() -> int:
+    cli.import_tensorflow()
+    arguments = parser().parse_args()
+    if not (arguments.dataset or arguments.what == "completion" and arguments.generated):
+        raise ValueError("--dataset DIR is needed: pictures to measure with")
+    found = _completion(arguments) if arguments.what == "completion" else _samples(arguments)
+    if arguments.json:
+        settings = {name: _plain(value) for name, value in vars(arguments).items()}
+        with cli.replacing(arguments.json) as temporary:
+            temporary.write_text(json.dumps({"settings": settings} | found, indent=1) + "\n")
+    return 0
+
+
+def _plain(value):
+    return str(value) if isinstance(value, Path) else value
+
+
+def _completion(arguments: argparse.Namespace) -> dict:
+    """Print the table of completions; returns what --json holds."""
+    import evaluation
+    import features
+    import images
+    import methods
+    import sampling
+
+    for kind in arguments.mask:
+        if kind not in evaluation.MASKS:
+            raise ValueError(f"--mask {kind!r}: choose from {', '.join(evaluation.MASKS)}")
+    names = arguments.methods or methods.DEFAULTS + methods.FITTED * bool(arguments.train)
+    specs = [methods.Spec.parse(name) for name in names]
+    model, size, channels = None, arguments.image_size or 64, 3
+    if arguments.generated or any(spec.options for spec in specs):
+        model = sampling.restore(arguments.checkpoint_dir)
+        size, channels = model.config.image_size, model.config.channels
+    if arguments.image_size not in (None, size):
+        raise ValueError(f"--image-size {arguments.image_size}: the model makes {size} pixels")
+    pictures, train = _pictures(arguments, model, size, channels)
+    chosen = methods.make(specs, model, train)
+    truth = evaluation.Truth(pictures, features.load(arguments.features))
+    results = [
+        result
+        for kind in arguments.mask
+        for result in evaluation.complete_all(truth, kind, chosen, arguments.seed)
+    ]
+    print(evaluation.completion_table(results, pictures.people))
+    print(f"\n{evaluation.notes(truth)}")
+    if arguments.picture:
+        images.write(arguments.picture, evaluation.sheet(pictures, results, arguments.seed))
+    return _model_of(model) | evaluation.report(truth, results)
+
+
+def _samples(arguments: argparse.Namespace) -> dict:
+    """Print the table of samples; returns what --json holds."""
+    import evaluation
+    import features
+    import sampling
+
+    model = sampling.restore(arguments.checkpoint_dir)
+    pictures, train = _pictures(arguments, model, model.config.image_size, model.config.channels)
+    extractor = features.load(arguments.features)
+    rows = evaluation.sample_distances(
+        model, pictures.pixels, extractor, arguments.seed, arguments.truncation, train
+    )
+    print(evaluation.samples_table(rows, len(pictures.paths), extractor))
+    return _model_of(model) | {"features": extractor.name, "rows": rows}
+
+
+def _pictures(arguments: argparse.Namespace, model, size: int, channels: int):
+    """What to measure with, and the training pictures, uint8 (N, size, size, C), or None."""
+    import evaluation
+    import gallery
+    import images
+
+    others = images.find([arguments.train]) if arguments.train else []
+    train = gallery.read_all(others, size, channels) if others else None
+    if not arguments.dataset:
+        count = arguments.count or 100
+        return evaluation.Pictures.generated(model, count, arguments.seed), train
+    paths = images.find([arguments.dataset])
+    apart = paths if arguments.shared_people else gallery.apart(paths, others)
+    if not apart:
+        raise ValueError(
+            f"{arguments.dataset}: --train {arguments.train} shows everyone there; "
+            "--shared-people evaluates them nevertheless"
+        )
+    if len(apart) < len(paths):
+        print(f"left out {len(paths) - len(apart)} of {len(paths)} pictures: people of --train")
+    chosen = gallery.spread(apart, arguments.count)
+    return evaluation.Pictures.read(chosen, size, channels), train
+
+
+def _model_of(model) -> dict:
+    return {"model": model and str(model.path), "fingerprint": model and model.fingerprint()}
+
+
+if __name__ == "__main__":
+    cli.run(main)
