@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+"""Pictures that a trained DCGAN makes: a grid, single files, a walk, arithmetic, a memory check.
+
+Samples are numbered, in a grid row by row from 0. --numbers picks some of them, and --arithmetic
+takes three such lists: A B C shows the samples of mean(A) - mean(B) + mean(C).
+"""
+
+import argparse
+from pathlib import Path
+
+import cli
+from cli import flag, non_negative_int, positive_float, positive_int
+
+
+def parser() -> argparse.ArgumentParser:
+    import features
+
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    flag(p, "--checkpointDir", type=Path, help="folder of a model "
+         "(default: ./checkpoint if it holds one, else the one that ships)")  # fmt: skip
+    flag(p, "--out", type=Path, help="a picture, or a folder for one file per sample "
+         "(default: samples/grid.png, walk.gif, arithmetic.png or nearest.png)")  # fmt: skip
+    flag(p, "--count", type=positive_int, help="samples 0 to N-1 (default: 64; of --walk "
+         "and --nearest 8)")  # fmt: skip
+    flag(p, "--numbers", type=_numbers, metavar="LIST", help="these samples instead: 3,17,20-23")
+    flag(p, "--seed", type=non_negative_int, default=0, help="of all samples (%(default)s)")
+    flag(p, "--truncation", type=positive_float, default=1.0,
+         help="z in [-T, T]; below 1 more alike, more usual (%(default)s)")  # fmt: skip
+
+    modes = p.add_argument_group("instead of a grid").add_mutually_exclusive_group()
+    flag(modes, "--walk", action="store_true", help="an animation from sample to sample and back")
+    flag(modes, "--arithmetic", nargs=3, type=_numbers, metavar=("A", "B", "C"),
+         help="vector arithmetic on mean z's, as in the DCGAN paper's figure 7")  # fmt: skip
+    flag(modes, "--nearest", type=Path, metavar="FOLDER",
+         help="beside each sample the pictures of this folder that are nearest")  # fmt: skip
+    flag(p, "--frames", type=positive_int, default=20, help="of --walk, per leg (%(default)s)")
+    flag(p, "--neighbours", type=positive_int, default=5, help="of --nearest (%(default)s)")
+    flag(p, "--features", choices=("pixels", *features.NAMES), default="pixels",
+         help="in which --nearest measures (%(default)s)")  # fmt: skip
+    return p
+
+
+def _numbers(text: str) -> list[int]:
+    numbers = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers like 3,17,20-23")
+        numbers += range(int(first), int(last or first) + 1)
+    return numbers
+
+
+def main() -> int:
+    cli.import_tensorflow()
+    arguments = parser().parse_args()
+
+    import images
+    import sampling
+
+    mode = next((m for m in ("walk", "arithmetic", "nearest") if getattr(arguments, m)), "grid")
+    name = "walk.gif" if mode == "walk" else f"{mode}.png"
+    out = arguments.out or Path("samples") / name
+    if mode != "grid" and out.suffix.lower() not in (".gif", *images.SUFFIXES):
+        raise ValueError(f"--out {out}: --{mode} makes one picture; choose a name like {name}")
+    model = sampling.restore(arguments.checkpoint_dir)
+    count = arguments.count or (8 if mode in ("walk", "nearest") else 64)
+    numbers = arguments.numbers or list(range(count))
+
+    def latents(numbers: list[int]):
+        return sampling.latents(model, numbers, arguments.seed, arguments.truncation)
+
+    if mode == "walk":
+        z = sampling.walk(latents(numbers), arguments.frames, arguments.truncation)
+        images.write_gif(out, images.to_bytes(model.generate(z)), seconds_per_frame=0.05)
+    elif mode == "arithmetic":
+        columns = [latents(chosen) for chosen in arguments.arithmetic]
+        images.write(out, sampling.arithmetic(model, *columns, arguments.seed))
+    elif mode == "nearest":
+        samples = images.to_bytes(model.generate(latents(numbers)))
+        images.write(out, _beside_nearest(samples, numbers, arguments))
+    elif out.suffix.lower() in images.SUFFIXES:
+        images.write(out, images.grid(images.to_bytes(model.generate(latents(numbers)))))
+    else:
+        sampling.write_each(model, latents(numbers), numbers, out)
+    print(out)
+    return 0
+
+
+def _beside_nearest(samples, numbers: list[int], arguments: argparse.Namespace):
+    """Samples beside their nearest pictures; says on standard output how near these are."""
+    import features
+    import gallery
+    import images
+    import sampling
+
+    paths = images.find([arguments.nearest])
+    pictures = gallery.read_all(paths, samples.shape[1], samples.shape[3])
+    extract = None if arguments.features == "pixels" else features.load(arguments.features)
+    found = sampling.find_nearest(samples, pictures, arguments.neighbours, extract)
+    for number, nearest, distances in zip(numbers, found.pictures, found.distances, strict=True):
+        print(f"sample {number}: {distances[0]:.3g} from {paths[nearest[0]]}")
+    unit = f"in features {extract.name!r}" if extract else "root mean square, of 255"
+    print(f"distances {unit}; pictures there are usually {found.usual:.3g} from their nearest")
+    return sampling.beside(samples, pictures[found.pictures])
+
+
+if __name__ == "__main__":
+    cli.run(main)
