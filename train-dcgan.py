@@ -85,6 +85,10 @@ def parser() -> argparse.ArgumentParser:
     flag(
         course, "--save-every", type=positive_int, default=500, help="steps (default: %(default)s)"
     )
+    flag(course, "--validation", type=Path, help="folder of pictures that are not in --dataset, to "
+         "measure samples and overfitting by; the best model so far is kept as best/")  # fmt: skip
+    flag(course, "--eval-every", type=positive_int, help="steps (default: 500 with --validation, "
+         "else never; without it samples are measured by training pictures)")  # fmt: skip
     flag(course, "--keep", type=positive_int, default=5, help="checkpoints (default: %(default)s)")
     flag(
         course, "--no-resume", action="store_true", help="start anew; what is there is moved aside"
@@ -110,6 +114,7 @@ def main() -> int:
     from config import from_flags
     from data.pipeline import open_dataset
     from training import Run, start, train
+    from watching import watch
 
     tf.config.experimental.enable_op_determinism()
     strategy = devices.strategy(arguments.strategy)
@@ -121,7 +126,7 @@ def main() -> int:
         )
     course = Run(
         arguments.epoch, arguments.checkpoint_dir, arguments.sample_dir, arguments.log_dir,
-        arguments.sample_every, arguments.save_every, keep=arguments.keep,
+        arguments.sample_every, arguments.save_every, arguments.eval_every or 500, arguments.keep,
     )  # fmt: skip
     data = open_dataset(
         _dataset(arguments.dataset), config.image_size, config.channels, arguments.crop,
@@ -132,6 +137,9 @@ def main() -> int:
         print(note)
     print(f"devices: {devices.describe(strategy)}")
     print(f"{data.count:,} images, {data.steps_per_epoch} steps of {data.batch_size} an epoch")
+    evaluate = None
+    if arguments.validation or arguments.eval_every:
+        evaluate = watch(config, data, arguments.validation, arguments.crop)
     if arguments.dry_run:
         print(config)
         return 0
@@ -142,7 +150,7 @@ def main() -> int:
             aside = checkpoint.set_aside(course.checkpoint_dir)
             print(f"moved the earlier checkpoints to {aside}")
         with devices.writing(course, strategy) as own, devices.watching_workers(strategy):
-            train(model, data, own)
+            train(model, data, own, evaluate if chief else None)
     for path, reason in data.skipped[:10]:
         print(f"skipped {path}: {reason}")
     if data.skipped:
