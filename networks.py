@@ -12,10 +12,11 @@ EPSILON = 1e-5
 _STATISTICS = ("gamma", "beta", "moving_mean", "moving_variance")
 
 
-def generator(config: Config) -> keras.Model:
+def generator(config: Config, dense: type = keras.layers.Dense) -> keras.Model:
     """z (N, z_dim) -> images (N, S, S, C) in [-1, 1] (Radford et al. 2016).
 
     Projection to 4x4, then 5x5 transposed convolutions of stride 2, each with norm and ReLU; tanh.
+    dense: the class of the projection's layer.
     """
     seeds = iter(range(10**6))
     layer = {"dtype": keras.DTypePolicy(_policy(config))}
@@ -25,7 +26,7 @@ def generator(config: Config) -> keras.Model:
 
     first, *widths = config.generator_widths
     z = keras.Input((config.z_dim,), name="z")
-    x = keras.layers.Dense(16 * first, kernel_initializer=normal(), name="h0_lin", **layer)(z)
+    x = dense(16 * first, kernel_initializer=normal(), name="h0_lin", **layer)(z)
     x = keras.layers.Reshape((4, 4, first))(x)  # (N, 4, 4, first)
     for i, width in enumerate([*widths, config.channels]):
         x = _norm(config.g_norm, f"bn{i}", layer)(x)

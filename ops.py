@@ -18,6 +18,16 @@ def block_means(images: tf.Tensor, blocks: int) -> tf.Tensor:
     return tf.nn.avg_pool2d(images, ksize=side, strides=side, padding="VALID")
 
 
+class ColumnDense(keras.layers.Dense):
+    """A dense layer that multiplies with images as columns, (kernel^T x^T)^T, so that at one batch
+    size each is computed alike wherever it stands; CPU kernels round the last rows differently."""
+
+    def call(self, inputs, training=None):
+        # The transposition by itself makes the images columns of the gradient's product too.
+        product = tf.matmul(self.kernel, tf.transpose(inputs), transpose_a=True)
+        return tf.transpose(product) + self.bias
+
+
 def update_average(averages: list, variables: list, decay: tf.Tensor) -> None:
     """Move each average toward its variable: average = decay * average + (1 - decay) * variable."""
     for average, variable in zip(averages, variables, strict=True):
