@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from cli import replacing
 
@@ -19,7 +19,8 @@ class Picture:
     """A decoded picture and what it takes to write another one of its kind.
 
     pixels: uint8 (H, W, 3), or (H, W, 1) if the file is grey. alpha: uint8 (H, W) or None.
-    keep: EXIF (orientation removed: the pixels are upright) and ICC profile for Pillow's save.
+    keep: EXIF and ICC profile for Pillow's save; without orientation, as the pixels are upright,
+    and without the thumbnail, which would go on showing this picture.
     """
 
     pixels: np.ndarray
@@ -91,13 +92,25 @@ def _decode(path: Path | str) -> Image.Image:
             # Pillow warns at 89 megapixels, refuses at twice that: large photographs are welcome.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
-                return ImageOps.exif_transpose(image)
+                return _upright(image)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         why = "empty file" if Path(path).is_file() and not Path(path).stat().st_size else error
         why = " ".join(str(why).split()).replace(f"{str(path)!r}", "it")
         raise ValueError(f"{path}: not a readable picture ({why})") from None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Decoded, turned as its EXIF says; damaged EXIF is dropped, a thumbnail in it always."""
+    try:
+        image = ImageOps.exif_transpose(image)
+        if image.getexif().get_ifd(ExifTags.IFD.IFD1):
+            image.info["exif"] = image.getexif().tobytes()  # writes no thumbnail
+    except SyntaxError:
+        image.info.pop("exif", None)
+        image.load()
+    return image
 
 
 def _format_of(path: Path | str) -> str:
@@ -151,19 +164,19 @@ def to_bytes(values: np.ndarray) -> np.ndarray:
 def write(path: Path | str, pixels: np.ndarray, like: Picture | None = None, **options) -> None:
     """Write uint8 (H, W, 1 or 3) to path, format by its suffix: to a temporary name, then renamed.
 
-    With `like`, its alpha, EXIF and ICC profile are kept. Other options go to Pillow's save.
+    With `like`, its alpha (not in JPEG and BMP), EXIF and ICC profile are kept. All but JPEG hold
+    the pixels exactly. Other options go to Pillow's save.
     """
     image = _to_pillow(pixels)
+    suffix = Path(path).suffix.lower()
     if like is not None:
         options = like.keep | options
-        if like.alpha is not None:
+        if like.alpha is not None and suffix not in (".jpg", ".jpeg", ".bmp"):
             image.putalpha(Image.fromarray(like.alpha))
-    suffix = Path(path).suffix.lower()
     if suffix in (".jpg", ".jpeg"):
-        image = image.convert("L" if pixels.shape[2] == 1 else "RGB")
         options = {"quality": 95, "subsampling": 0} | options
     elif suffix == ".webp":
-        options = {"lossless": True} | options
+        options = {"lossless": True, "exact": True} | options
     with replacing(path) as temporary:
         image.save(temporary, **options)
 
