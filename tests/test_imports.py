@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Lowest first; what stands on one line does not import each other. A new module is placed here.
 LEVELS = """
-cli blend tables
+cli blend tables devices
 ops augment images features
 losses starts checkpoint journal config metrics masks data align gallery baselines
 latent networks
