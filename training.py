@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 import checkpoint
+import devices
 import images
 from cli import StopRequest
 from config import Config
@@ -52,6 +54,8 @@ def start(
        counters are taken.
     2. init_from: the weights of that model, with fresh optimisers and counters.
     3. Else fresh weights from config.seed.
+
+    Raises ValueError where several workers would not start from the same.
     """
     batch_size = data.batch_size // config.d_steps
     model = DCGAN(dataclasses.replace(config, batch_size=batch_size), strategy)
@@ -64,7 +68,20 @@ def start(
     elif init_from:
         model.init_from(init_from)
         print(f"started from the weights of {init_from}")
+    devices.must_agree(model.strategy, _beginning(model, data, run))
     return model
+
+
+def _beginning(model: DCGAN, data, run: Run) -> dict[str, int]:
+    """Where a run begins, in numbers by which workers tell whether they begin alike."""
+    course = dataclasses.replace(run, checkpoint_dir=None, sample_dir=None, log_dir=None)
+    weights = b"".join(value.tobytes() for value in model.weights().values())
+    return {
+        "the number of pictures": data.count,
+        "the step": model.position.step,
+        "the checksum of the flags": zlib.crc32(repr((model.config, course)).encode()),
+        "the checksum of the weights": zlib.crc32(weights),
+    }
 
 
 def train(model: DCGAN, data, run: Run, evaluate: Evaluate | None = None) -> None:
@@ -72,18 +89,19 @@ def train(model: DCGAN, data, run: Run, evaluate: Evaluate | None = None) -> Non
 
     data: what data/pipeline opens with config.d_steps * config.batch_size images a batch. evaluate
     gives named figures of a model; the lowest "frechet_distance" is kept as checkpoint_dir/best.
-    Ctrl-C saves a checkpoint, then raises KeyboardInterrupt. A loss that is not finite raises
-    ValueError; what was saved before stays.
+    Ctrl-C, on any of several workers, saves a checkpoint, then raises KeyboardInterrupt on all. A
+    loss that is not finite raises ValueError; what was saved before stays.
     """
     if model.position.batches_per_epoch not in (0, data.steps_per_epoch):
         model.position.batch = 0  # the data changed, and with it their order: the epoch starts anew
     model.position.batches_per_epoch = data.steps_per_epoch
     checkpoint.tidy(run.checkpoint_dir, model.position.step)
     journal = Journal(run.log_dir, Path(run.checkpoint_dir) / "metrics.jsonl", model.position.step)
-    if model.position.step == 0:
-        journal.graph(model.traced_step(data.batch_size).graph)
+    stopped = False
     with StopRequest() as stop, data.reading(), _progress(model, data, run) as bar:
         for real in _batches(model, data, run.epochs):
+            if model.position.step == 0:
+                journal.graph(model.traced_step(real).graph)
             started = time.perf_counter()
             measured = _take_step(model, real)
             seconds = time.perf_counter() - started
@@ -105,11 +123,11 @@ def train(model: DCGAN, data, run: Run, evaluate: Evaluate | None = None) -> Non
                 _evaluate(model, evaluate, run, journal, bar)
             if step % run.save_every == 0:
                 _save(model, run, journal)
-            if stop.requested:
+            if stopped := devices.anywhere(model.strategy, stop.requested):
                 break
         _save(model, run, journal)
         journal.close()
-    if stop.requested:
+    if stopped:
         raise KeyboardInterrupt
 
 
