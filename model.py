@@ -107,10 +107,10 @@ class DCGAN:
 
     # One training step
 
-    def traced_step(self, real: tf.TypeSpec):
-        """The concrete train_step for batches of that specification."""
+    def traced_step(self, real):
+        """The concrete train_step for batches like this one, which then needs no other tracing."""
         self._build_optimizers()
-        return self._train_step.get_concrete_function(real, tf.TensorSpec((), tf.int32))
+        return self._train_step.get_concrete_function(real, tf.constant(0, tf.int32))
 
     def discriminator_loss(
         self, real: tf.Tensor, fake: tf.Tensor, seed: tf.Tensor
@@ -221,7 +221,7 @@ class DCGAN:
         variables = self.generator.non_trainable_variables
         variables = variables + self.discriminator.non_trainable_variables
         if variables:
-            values = [tf.convert_to_tensor(v.value) for v in variables]
+            values = [tf.identity(v.value) for v in variables]  # on this replica's device
             means = context.all_reduce(tf.distribute.ReduceOp.MEAN, values)
             for variable, mean in zip(variables, means, strict=True):
                 variable.assign(mean)
