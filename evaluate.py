@@ -11,7 +11,8 @@ from cli import flag, non_negative_int, positive_float, positive_int
 EPILOG = """methods, joined by commas:
   {presets:23} a preset of complete.py; best:steps=50:start=bank changes its options
   telea, ns, biharmonic   inpainting of OpenCV and scikit-image
-  mean, ppca-K            mean picture; probabilistic PCA of K components: fitted to --train
+  mean, ppca-K            mean picture; probabilistic PCA of K components: fitted to --train;
+                          ppca-K:caution=30 takes its noise to be 30 times what is left over
   NAME+BLEND              with that blending: mean+poisson, ppca-200+poisson, best+none
 
 Nobody whom --train shows is evaluated: {rule}.

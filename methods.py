@@ -1,6 +1,7 @@
 """The methods that evaluate.py sets side by side, by name: presets, inpainting, mean and PPCA.
 
-A name is NAME, NAME+BLEND (mean+poisson), or PRESET:OPTION=VALUE:... (best:steps=50:start=bank).
+A name is NAME, then +BLEND (mean+poisson), then :OPTION=VALUE for each option to change: those of a
+preset (best:steps=50:start=bank), or the caution of PPCA (ppca-200:caution=30).
 """
 
 import dataclasses
@@ -8,6 +9,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -21,7 +23,8 @@ from model import DCGAN
 
 CHOICES = (*PRESETS, *baselines.INPAINTING, "mean", "ppca-K")
 DEFAULTS = ["best", *baselines.INPAINTING]
-FITTED = ["mean", "mean+poisson", "ppca-50", "ppca-200", "ppca-200+poisson"]  # with --train
+FITTED = ["mean", "mean+poisson", "ppca-50", "ppca-200", "ppca-200+poisson",
+          "ppca-200+poisson:caution=30"]  # with --train  # fmt: skip
 
 Generate = Callable[[Sequence[Case]], np.ndarray]
 
@@ -46,14 +49,15 @@ class Method:
 
 @dataclass(frozen=True)
 class Spec:
-    """What a method's name says. components: of PPCA, 0 for the mean, None for what is not fitted;
-    options: of a preset, None for the others."""
+    """What a method's name says. components, caution: of PPCA, 0 components for the mean, None for
+    what is not fitted; options: of a preset, None for the others."""
 
     name: str
     base: str
     blend: str
     components: int | None
-    options: Options | None
+    caution: float = 1.0
+    options: Options | None = None
 
     @classmethod
     def parse(cls, name: str) -> Self:
@@ -65,30 +69,33 @@ class Spec:
             raise ValueError(f"unknown method {base!r}; choose from {', '.join(CHOICES)}")
         if plus and blending not in blend.METHODS:
             raise ValueError(f"method {name}: choose +BLEND from {', '.join(blend.METHODS)}")
-        if changes and base not in PRESETS:
-            raise ValueError(f"method {name}: only {', '.join(PRESETS)} take options")
-        components = int(ppca[1]) if ppca else 0 if base == "mean" else None
-        options = None
         if base in PRESETS:
-            changes = [f"blend={blending}"] * bool(plus) + changes
-            options = _changed(name, PRESETS[base], changes)
-        return cls(name, base, blending or "none", components, options)
+            preset = PRESETS[base]
+            own = {**vars(preset.objective), **vars(preset.search), **vars(preset)}
+            values = {"blend": blending} if plus else {}
+            values |= _values(name, own, changes)
+            return cls(name, base, "", None, options=completion.with_changes(preset, values))
+        caution = _values(name, {"caution": 1.0} if ppca else {}, changes).get("caution", 1.0)
+        if not caution > 0:
+            raise ValueError(f"method {name}: caution is {caution}; it must be above 0")
+        components = int(ppca[1]) if ppca else 0 if base == "mean" else None
+        return cls(name, base, blending or "none", components, caution)
 
 
-def _changed(name: str, options: Options, changes: Sequence[str]) -> Options:
-    """`options` after "option=value" changes."""
-    own = {**vars(options.objective), **vars(options.search), **vars(options)}
-    known = {k: v for k, v in own.items() if type(v) in (int, float, str)}
+def _values(name: str, options: dict, changes: Sequence[str]) -> dict:
+    """The values of "option=value" changes, as numbers where the options are numbers."""
+    known = {k: v for k, v in options.items() if type(v) in (int, float, str)}
     values = {}
     for change in changes:
         option, _, text = change.partition("=")
         if option not in known:
-            raise ValueError(f"method {name}: no option {option!r}; it has {', '.join(known)}")
+            choices = ", ".join(known) or "none"
+            raise ValueError(f"method {name}: no option {option!r}; it has {choices}")
         try:
             values[option] = type(known[option])(text)
         except ValueError:
             raise ValueError(f"method {name}: {option} is {text!r}; it must be a number") from None
-    return completion.with_changes(options, values)
+    return values
 
 
 def make(specs: Sequence[Spec], model: DCGAN | None, train: np.ndarray | None) -> list[Method]:
@@ -105,7 +112,8 @@ def _make(spec: Spec, model: DCGAN | None, fitted: baselines.PPCA | None) -> Met
     if spec.options:
         return _searching(spec.name, model, spec.options)
     if spec.components is not None:
-        return Method(spec.name, _filling(fitted.truncated(spec.components).fill), spec.blend)
+        fill = partial(fitted.truncated(spec.components).fill, caution=spec.caution)
+        return Method(spec.name, _filling(fill), spec.blend)
     return Method(spec.name, _filling(baselines.INPAINTING[spec.base]), spec.blend)
 
 

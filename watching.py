@@ -20,7 +20,7 @@ from features import Extractor
 from metrics import FeatureStatistics
 from model import DCGAN
 
-MOST = 1000  # pictures of each set that are measured: 20 s of face descriptors on a core
+MOST = 500  # pictures of each set that are measured: a minute of face descriptors on a core
 COLLAPSED = 0.5  # diversity below this share of that of real pictures is warned of
 
 

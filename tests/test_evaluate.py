@@ -24,8 +24,10 @@ from model import DCGAN
 from starts import Starts
 
 SIZE = 16
-NAMES = ["best:steps=3", "best+none:steps=2:start=bank:context=plain", "original:steps=3", "telea",
-         "ns", "biharmonic", "mean", "mean+poisson", "ppca-5", "ppca-5+feather"]  # fmt: skip
+NAMES = [
+    "best:steps=3", "best+none:steps=2:start=bank:context=plain", "original:steps=3", "telea", "ns",
+    "biharmonic", "mean", "mean+poisson", "ppca-5", "ppca-5+feather:caution=9",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +127,15 @@ def test_ppca_fills_with_the_conditional_mean_of_its_gaussian(train, monkeypatch
         )
 
 
+def test_with_much_caution_ppca_is_the_mean(train):
+    fitted = baselines.PPCA.fit(train, 4)
+    known = images.to_float(train[:1])
+    masks = np.ones((1, SIZE, SIZE, 1), np.float32)
+    apart = [np.abs(fitted.fill(known, masks, caution) - fitted.mean.reshape(SIZE, SIZE, 3)).mean()
+             for caution in (1, 100, 1e4, 1e9)]  # fmt: skip
+    assert apart[0] > apart[1] > apart[2] > apart[3] and apart[3] < 1e-4
+
+
 def test_ppca_without_components_is_the_mean_picture(train):
     mean = baselines.PPCA.fit(train, 0).fill(images.to_float(train[:2]), np.ones((2, 16, 16, 1)))
     expected = images.to_float(train).mean(axis=0)
@@ -188,6 +199,7 @@ def test_names_of_methods():
     assert Spec.parse("best+none").options.blend == "none"
     assert Spec.parse("ppca-200+poisson").components == 200
     assert Spec.parse("ppca-200+poisson").blend == "poisson"
+    assert Spec.parse("ppca-200+poisson:caution=30").caution == 30
     assert Spec.parse("mean").components == 0 and Spec.parse("mean").blend == "none"
     assert Spec.parse("telea").components is None
 
@@ -198,9 +210,11 @@ def test_names_of_methods():
         ("telae", "unknown method 'telae'; choose from original, best, telea"),
         ("ppca-0", "unknown method 'ppca-0'"),
         ("mean+glue", r"method mean\+glue: choose \+BLEND from none, feather, poisson"),
-        ("telea:steps=2", "method telea:steps=2: only original, best take options"),
+        ("telea:steps=2", "method telea:steps=2: no option 'steps'; it has none"),
+        ("ppca-9:steps=2", "method ppca-9:steps=2: no option 'steps'; it has caution"),
         ("best:stepz=2", "method best:stepz=2: no option 'stepz'; it has "),
         ("best:steps=few", "method best:steps=few: steps is 'few'; it must be a number"),
+        ("ppca-9:caution=-1", "caution is -1.0; it must be above 0"),
         ("best:start=here", "start is 'here'; choose from"),
     ],
 )
