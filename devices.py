@@ -74,7 +74,7 @@ def _join(address: str, say: Callable[[str], None]) -> tf.distribute.Strategy:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Ctrl-C ends the process at once: TensorFlow, while it waits, lets no Python code handle it."""
+    """Ctrl-C ends the process at once: while TensorFlow waits, no Python code can handle it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -137,20 +137,19 @@ def main() -> int:
         print(note)
     print(f"devices: {devices.describe(strategy)}")
     print(f"{data.count:,} images, {data.steps_per_epoch} steps of {data.batch_size} an epoch")
-    evaluate = None
-    if arguments.validation or arguments.eval_every:
+    chief, evaluate = devices.is_chief(strategy), None
+    if chief and (arguments.validation or arguments.eval_every):
         evaluate = watch(config, data, arguments.validation, arguments.crop)
     if arguments.dry_run:
         print(config)
         return 0
-    chief = devices.is_chief(strategy)
-    with checkpoint.locked(course.checkpoint_dir) if chief else nullcontext():
+    lock = checkpoint.locked(course.checkpoint_dir) if chief else nullcontext()
+    with lock, devices.watching_workers(strategy), devices.writing(course, strategy) as own:
         model = start(config, data, course, arguments.no_resume, arguments.init_from, strategy)
         if chief and arguments.no_resume and checkpoint.exists(course.checkpoint_dir):
             aside = checkpoint.set_aside(course.checkpoint_dir)
             print(f"moved the earlier checkpoints to {aside}")
-        with devices.writing(course, strategy) as own, devices.watching_workers(strategy):
-            train(model, data, own, evaluate if chief else None)
+        train(model, data, own, evaluate)
     for path, reason in data.skipped[:10]:
         print(f"skipped {path}: {reason}")
     if data.skipped:
