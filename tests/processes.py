@@ -97,8 +97,10 @@ def _serve() -> None:
     import cli
 
     cli.import_tensorflow()
-    import data.pipeline  # noqa: F401
+    import data.prepare  # noqa: F401
+    import devices  # noqa: F401
     import training  # noqa: F401
+    import watching  # noqa: F401
 
     for line in sys.stdin:
         request = json.loads(line)
