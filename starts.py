@@ -210,6 +210,22 @@ def _principal_axes(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
     width = min(count + 32, *rows.shape)
     basis = np.random.default_rng(seed).standard_normal((rows.shape[1], width), np.float32)
     for _ in range(4):
-        basis = np.linalg.qr(rows.T @ np.linalg.qr(rows @ basis)[0])[0]
-    axes = np.linalg.svd(rows @ basis, full_matrices=False)[2]
-    return axes[:count] @ basis.T
+        basis = _orthonormal(rows.T @ _orthonormal(rows @ basis))
+    axes = _principal(rows @ basis)[1]
+    return (basis @ axes[:, :count]).T
+
+
+def _orthonormal(columns: np.ndarray) -> np.ndarray:
+    """A basis of what the columns (K, R) span, but for rounding errors. By way of their products,
+    which takes a quarter of the time of Householder's QR and is accurate enough to be iterated."""
+    values, axes = _principal(columns)
+    real = values > 1e-10 * values[0]
+    return columns @ (axes[:, real] / np.sqrt(values[real])).astype(columns.dtype)
+
+
+def _principal(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Squared singular values (R,), largest first, and right singular vectors (R, R), as columns,
+    of (K, R)."""
+    exact = columns.astype(np.float64)
+    values, axes = np.linalg.eigh(exact.T @ exact)
+    return values[::-1], axes[:, ::-1].astype(columns.dtype)
