@@ -2,8 +2,8 @@
 """What `make demo` runs: draw faces, train a small model on them, complete others. Into demo/.
 
 It shows that everything works, in about a minute, with pictures that belong to nobody: cartoon
-faces of 32 pixels, and a model a hundredth of the size of one for photographs. Run it again and
-it finds its work done; remove demo/ to start over.
+faces of 32 pixels, and a small model. Run it again and it finds its work done; remove demo/ to
+start over.
 """
 
 import shlex
@@ -23,8 +23,8 @@ OUT = Path("demo")
 SIZE = 32
 
 TRAIN = f"""train-dcgan.py --dataset {OUT}/faces --preset original --image-size {SIZE}
-    --gf-dim 16 --df-dim 16 --learning-rate 0.001 --g-steps 1 --ema 2000 --batch-size 32
-    --epoch 24 --checkpoint-dir {OUT}/checkpoint --sample-dir {OUT}/samples --log-dir {OUT}/logs"""
+    --gf-dim 32 --df-dim 32 --learning-rate 0.0005 --g-steps 1 --ema 4000 --batch-size 16
+    --epoch 12 --checkpoint-dir {OUT}/checkpoint --sample-dir {OUT}/samples --log-dir {OUT}/logs"""
 COMPLETE = f"""complete.py {OUT}/unseen --checkpoint-dir {OUT}/checkpoint
     --out-dir {OUT}/completions"""
 
