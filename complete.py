@@ -28,19 +28,21 @@ def parser() -> argparse.ArgumentParser:
          "(default: ./checkpoint if it holds one, else the one that ships)")  # fmt: skip
     flag(p, "--outDir", type=Path, default=Path("completions"), help="(default: %(default)s)")
     flag(p, "--outInterval", type=positive_int, default=50, help="steps between grids (50)")
-    flag(p, "--format", choices=("png", "jpg", "webp", "bmp"), default="png", help="of results/")
+    flag(p, "--format", choices=("png", "jpg", "webp", "bmp"), default="png", help="of results/; "
+         "jpg alone changes known pixels a little (%(default)s)")  # fmt: skip
     flag(p, "--preset", choices=PRESETS, default="best", help="(default: %(default)s)")
     flag(p, "--imgSize", type=positive_int, help="the model's size, checked against the checkpoint")
     flag(p, "--batch-size", type=positive_int, default=64, help="pictures searched for together")
     flag(p, "--seed", type=non_negative_int, help="decides starts, draws and random masks (0)")
 
     hole = p.add_argument_group("the hole")
-    flag(hole, "--maskType", choices=masks.CHOICES, default="center", help="(default: %(default)s)")
+    given = hole.add_mutually_exclusive_group()
+    flag(given, "--maskType", choices=masks.CHOICES, default="center", help="(%(default)s)")
     flag(hole, "--centerScale", type=float, default=0.25, help="margin of center (%(default)s)")
     flag(hole, "--fraction", type=fraction, default=0.2, help="hidden by random (%(default)s)")
-    flag(hole, "--mask", type=Path, help="mask file, white = hole, or a folder of them by name")
+    flag(given, "--mask", type=Path, help="mask file, white = hole, or a folder of them by name")
     flag(hole, "--invert-mask", action="store_true", help="black = hole")
-    flag(hole, "--mask-alpha", action="store_true", help="transparent pixels are the hole")
+    flag(given, "--mask-alpha", action="store_true", help="transparent pixels are the hole")
     flag(hole, "--dilate", type=non_negative_int, default=0, help="grow the hole, in pixels")
     flag(hole, "--preview", action="store_true", help="write the holes over the pictures and stop")
 
@@ -100,13 +102,14 @@ def main() -> int:
     cli.import_tensorflow()
     arguments = parser().parse_args()
 
-    import images
     import masks
     from completion import PRESETS, Hole, with_changes
     from jobs import Job, preview, run
     from model import DCGAN
 
-    paths = images.find(arguments.imgs)
+    if arguments.invert_mask and not arguments.mask:
+        raise ValueError("--invert-mask says how to read a mask file; give one with --mask")
+    paths = _inputs(arguments)
     given = {name: value for name, value in vars(arguments).items() if value is not None}
     options = with_changes(PRESETS[arguments.preset], given)
     model = DCGAN.restore(_model_folder(arguments.checkpoint_dir), warn=print)
@@ -124,7 +127,9 @@ def main() -> int:
         fit=arguments.fit,
         face_points=arguments.face_points,
         masks_of=arguments.mask and masks.match(paths, arguments.mask),
-        references=arguments.reference and masks.match(paths, arguments.reference),
+        references=arguments.reference and masks.match(
+            paths, arguments.reference, "true picture"
+        ),
         interval=arguments.out_interval,
         batch_size=arguments.batch_size,
         suffix=arguments.format,
@@ -136,6 +141,27 @@ def main() -> int:
     completed, done, bad = run(job, paths)
     print(f"{completed} completed, {done} done before, {bad} passed over; see {arguments.out_dir}")
     return 2 if bad == len(paths) else 0
+
+
+def _inputs(arguments: argparse.Namespace) -> list[Path]:
+    """The pictures to complete: of those found in folders, all but masks, true pictures and what
+    this program has written."""
+    import images
+    from outputs import is_output
+
+    kept = []
+    for given in arguments.imgs:
+        found = images.find([given])
+        if given.is_dir():
+            others = [p.resolve() for p in (arguments.mask, arguments.reference) if p]
+            others = [p for p in others if given.resolve() in p.parents]
+            if not is_output(given / "any", arguments.out_dir):
+                found = [p for p in found if not is_output(p, arguments.out_dir)]
+            found = [p for p in found if not {p.resolve(), *p.resolve().parents} & set(others)]
+            if not found:
+                raise ValueError(f"{given}: no pictures but masks and earlier results")
+        kept += found
+    return list(dict.fromkeys(kept))
 
 
 def _model_folder(given: Path | None) -> Path:

@@ -47,6 +47,7 @@ class Options:
         for name, choices in (("context", CONTEXTS), ("blend", blend.METHODS)):
             if (value := getattr(self, name)) not in choices:
                 raise ValueError(f"{name} is {value!r}; choose from {', '.join(choices)}")
+        masks.check_window(self.window)
 
 
 PRESETS = {
@@ -76,7 +77,7 @@ class Hole:
     """Which pixels are hidden: a mask file (white = hole), transparency, or a built-in kind.
 
     A built-in mask is made on the model's square; files and transparency count in the picture's
-    own pixels, and so does dilate with them.
+    own pixels, and so does dilate with them. With a file or transparency, kind counts for nothing.
     """
 
     kind: str = "center"
@@ -88,6 +89,16 @@ class Hole:
     alpha: bool = False
     dilate: int = 0
 
+    @property
+    def lowres(self) -> bool:
+        """Whether block means of what is hidden are given."""
+        return self.kind == "lowres" and not (self.file or self.alpha)
+
+    def built_in(self, size: int) -> np.ndarray:
+        """The built-in mask, (size, size, 1). Raises ValueError for a bad option."""
+        options = (self.seed, self.fraction, self.center_scale)
+        return masks.dilate(masks.make(self.kind, (size, size), *options), self.dilate)
+
 
 @dataclass(frozen=True)
 class Case:
@@ -95,16 +106,26 @@ class Case:
 
     mask: float32 (H, W, 1), 1 = known, of the picture; matrix: from the picture to the model's
     square; pixels: uint8 (S, S, C), what is known of the square; square_mask: float32 (S, S, 1);
-    means: float32 (B, B, C) block means, given with the lowres mask only.
+    means: float32 (B, B, C) block means, given with the lowres mask only. The search reads neither
+    picture nor mask: without_picture leaves them out while many wait, with_picture reads them.
     """
 
     path: Path
-    picture: images.Picture
-    mask: np.ndarray
+    picture: images.Picture | None
+    mask: np.ndarray | None
     matrix: np.ndarray
     pixels: np.ndarray
     square_mask: np.ndarray
     means: np.ndarray | None
+
+    def without_picture(self) -> "Case":
+        return dataclasses.replace(self, picture=None, mask=None)
+
+    def with_picture(self, hole: Hole) -> "Case":
+        """Read again, with the hole it was prepared with. Raises ValueError as prepare does."""
+        picture = images.read_picture(self.path)
+        mask = _mask(self.path, picture, hole, self.matrix, len(self.pixels))
+        return dataclasses.replace(self, picture=picture, mask=mask)
 
 
 def prepare(
@@ -118,8 +139,10 @@ def prepare(
     """Read a picture, hide its hole, and place it on a square of `size` pixels.
 
     fit: "resize", or "face" to align the largest face found, or the one whose three `face_points`
-    (inner corners of the eyes, bottom lip; x, y in pixels) are given. Raises ValueError, naming the
-    file, where it cannot be read, hides nothing or everything, or no face is found.
+    (inner corners of the eyes, bottom lip; x, y in pixels) are given. The face is looked for with
+    the hole hidden; but a built-in hole has no place before there is a face, and is put on the one
+    found in the whole picture. Raises ValueError, naming the file, where it cannot be read, hides
+    nothing or everything, or no face is found.
     """
     return place(path, images.read_picture(path), size, channels, hole, fit, face_points)
 
@@ -134,28 +157,34 @@ def place(
     face_points: np.ndarray | None = None,
 ) -> Case:
     """`prepare` for a picture already read; path names it in messages."""
-    shape = picture.pixels.shape[:2]
-    mask = _given_mask(path, picture, hole)
     if face_points is not None:
-        matrix = geometry.matrix_from_points(face_points, ANCHORS, size)
+        matrix = points_matrix(face_points, size)
     elif fit == "face":
-        matrix = _face_matrix(path, picture.pixels, mask, size)
+        matrix = _face_matrix(path, picture.pixels, _given_mask(path, picture, hole), size)
     else:
-        matrix = square_matrix(shape, size)
-    if mask is None:
-        options = (hole.seed, hole.fraction, hole.center_scale)
-        built_in = masks.dilate(masks.make(hole.kind, (size, size), *options), hole.dilate)
-        mask = geometry.unwarp_mask(built_in, matrix, shape)
+        matrix = square_matrix(picture.pixels.shape[:2], size)
+    mask = _mask(path, picture, hole, matrix, size)
     _check_reach(path, mask, matrix, size)
     coloured = with_channels(picture.pixels, channels)
     pixels, square_mask = geometry.warp_masked(coloured, mask, matrix, size)
-    if hole.kind != "lowres" and not square_mask.any():
+    if not (hole.lowres or square_mask.any()):
         raise ValueError(f"{path}: the hole hides everything that the model would see")
     means = None
-    if hole.kind == "lowres":
+    if hole.lowres:
         whole = images.to_float(geometry.warp(coloured, matrix, size))
         means = block_means(whole[None], losses.LOWRES_BLOCKS)[0].numpy()
     return Case(Path(path), picture, mask, matrix, pixels, square_mask, means)
+
+
+def _mask(
+    path: Path, picture: images.Picture, hole: Hole, matrix: np.ndarray, size: int
+) -> np.ndarray:
+    """The mask of the picture, (H, W, 1)."""
+    mask = _given_mask(path, picture, hole)
+    if mask is None:
+        shape = picture.pixels.shape[:2]
+        mask = geometry.unwarp_mask(hole.built_in(size), matrix, shape)
+    return mask
 
 
 def _given_mask(path: Path, picture: images.Picture, hole: Hole) -> np.ndarray | None:
@@ -171,6 +200,15 @@ def _given_mask(path: Path, picture: images.Picture, hole: Hole) -> np.ndarray |
     return masks.dilate(mask, hole.dilate)
 
 
+def points_matrix(points: np.ndarray, size: int) -> np.ndarray:
+    """The matrix that aligns the face with these inner corners of the eyes, in either order, and
+    bottom lip (3, 2) to size x size pixels. Raises ValueError if they place no face."""
+    matrix = geometry.matrix_from_points(points, ANCHORS, size)
+    if np.linalg.det(matrix[:, :2]) < 0:  # the right eye first would turn the face into its mirror
+        matrix = geometry.matrix_from_points(np.asarray(points)[[1, 0, 2]], ANCHORS, size)
+    return matrix
+
+
 def square_matrix(shape: tuple[int, int], size: int) -> np.ndarray:
     """The matrix that takes the centre square of a picture (H, W) to size x size pixels."""
     height, width = shape
@@ -183,7 +221,8 @@ def square_matrix(shape: tuple[int, int], size: int) -> np.ndarray:
 
 def _face_matrix(path: Path, pixels: np.ndarray, mask: np.ndarray | None, size: int) -> np.ndarray:
     known = pixels
-    if mask is not None:  # the hole gets the mean of what is known: no edge for the detector
+    if mask is not None and mask.any():
+        # The hole gets the mean of what is known: no edge for the detector.
         mean = pixels[mask[..., 0] > 0].mean(axis=0)
         known = np.where(mask > 0, pixels, mean.round()).astype(np.uint8)
     faces = landmarks.find_faces(known)

@@ -17,8 +17,8 @@ class Config:
     """A model and its recipe. Saved with the weights; the networks are rebuilt from it.
 
     image_size: side in pixels, a power of two from 16 to 256. channels: 1 or 3. gf_dim, df_dim:
-    filters of the layer nearest to the image. r1: gamma of the penalty, 0 is none. ema: half-life of
-    the averaged generator, in images, 0 is none. precision: inside the networks.
+    filters of the layer nearest to the image. r1: gamma of the penalty, 0: none. ema: half-life of
+    the averaged generator, in images, 0: none. precision: inside the networks.
     Raises ValueError, with the value and the choices, for a combination that is wrong.
     """
 

@@ -22,12 +22,12 @@ _WORKER_GONE = (
 )  # fmt: skip
 
 
-def strategy(name: str, say: Callable[[str], None] = print) -> tf.distribute.Strategy:
+def strategy(name: str) -> tf.distribute.Strategy:
     """none: one device; mirrored: all GPUs of this machine, else its CPU; multiworker: the machines
     that the environment variable TF_CONFIG lists, as TensorFlow documents it.
 
     Call it before any tensor is made. GPU memory is taken as it is needed, not all at once. With
-    multiworker it returns when all workers are there; `say` gets whom it waits for.
+    multiworker it says on standard output whom it waits for, and returns when all are there.
     Raises ValueError for a TF_CONFIG that is wrong or that this machine cannot follow.
     """
     for gpu in tf.config.list_physical_devices("GPU"):
@@ -35,7 +35,7 @@ def strategy(name: str, say: Callable[[str], None] = print) -> tf.distribute.Str
     if name == "mirrored":
         return tf.distribute.MirroredStrategy()
     if name == "multiworker":
-        return _join(_own_address(), say)
+        return _join(_own_address())
     return tf.distribute.get_strategy()
 
 
@@ -57,11 +57,11 @@ def _own_address() -> str:
     )
 
 
-def _join(address: str, say: Callable[[str], None]) -> tf.distribute.Strategy:
+def _join(address: str) -> tf.distribute.Strategy:
     resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
     workers = resolver.cluster_spec().as_dict()
     names = ", ".join(address for job in workers.values() for address in job)
-    say(f"this is worker {address}; waiting for all of {names}")
+    print(f"this is worker {address}; waiting for all of {names}", flush=True)
     try:
         with _interruptible():
             return tf.distribute.MultiWorkerMirroredStrategy(resolver)

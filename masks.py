@@ -197,11 +197,12 @@ def from_alpha(alpha: np.ndarray, name: Path | str = "alpha") -> np.ndarray:
     return from_hole(hole)
 
 
-def match(pictures: Sequence[Path], mask: Path) -> dict[Path, Path]:
+def match(pictures: Sequence[Path], mask: Path, what: str = "mask") -> dict[Path, Path]:
     """The mask file of each picture: the one file `mask`, or that of the same stem in the folder.
 
-    Of several with one stem, the one whose own folder is named like the picture's is taken.
-    Raises ValueError naming the pictures that have no mask, or more than one.
+    Of several with one stem, the one whose own folder is named like the picture's is taken. No
+    picture is its own mask; `what` else it may be, and is called in messages. Raises ValueError
+    naming the pictures that have no mask, or more than one.
     """
     if not mask.is_dir():
         images.find([mask])
@@ -209,20 +210,23 @@ def match(pictures: Sequence[Path], mask: Path) -> dict[Path, Path]:
     files = defaultdict(list)
     for file in images.find([mask]):
         files[file.stem].append(file)
-    found = {picture: _namesakes(picture, files[picture.stem]) for picture in pictures}
-    for count, problem in ((0, "no mask"), (2, "more than one mask")):
+    found = {}
+    for picture in pictures:
+        itself = picture.resolve() if what == "mask" else None
+        same = [file for file in files[picture.stem] if file.resolve() != itself]
+        found[picture] = _nearest(picture, same)
+    for count, problem in ((0, f"no {what}"), (2, f"more than one {what}")):
         names = [p.name for p, masks in found.items() if min(len(masks), 2) == count]
         if names:
             others = f" and {len(names) - 3} more" if len(names) > 3 else ""
             raise ValueError(
-                f"{mask}: {problem} for {', '.join(names[:3])}{others}; a mask is a picture of the "
-                "same name, whatever its suffix, or give one file for all"
+                f"{mask}: {problem} for {', '.join(names[:3])}{others}; a {what} is a picture of "
+                "the same name, whatever its suffix, or give one file for all"
             )
     return {picture: masks[0] for picture, masks in found.items()}
 
 
-def _namesakes(picture: Path, files: Sequence[Path]) -> list[Path]:
-    same = [f for f in files if f.resolve() != picture.resolve()]
+def _nearest(picture: Path, same: list[Path]) -> list[Path]:
     nearest = [f for f in same if f.resolve().parent.name == picture.resolve().parent.name]
     return nearest if len(same) > 1 and len(nearest) == 1 else same
 
@@ -254,8 +258,7 @@ def neighbourhood_weights(mask: np.ndarray, window: int = 15) -> np.ndarray:
 
     A mask without a hole is its own weights: with nothing to be near, all pixels count alike.
     """
-    if window < 3 or window % 2 == 0:
-        raise ValueError(f"window {window} must be odd and at least 3")
+    check_window(window)
     hole = mask[:, :, 0] == 0
     if not hole.any():
         return mask.copy()
@@ -266,6 +269,12 @@ def neighbourhood_weights(mask: np.ndarray, window: int = 15) -> np.ndarray:
         hidden = _window_sums(hidden, start, stop, axis)
         pixels = _window_sums(pixels, start, stop, axis)
     return mask * (hidden / pixels)[:, :, None].astype(np.float32)
+
+
+def check_window(window: int) -> None:
+    """Raises ValueError for a window that neighbourhood_weights cannot take."""
+    if window < 3 or window % 2 == 0:
+        raise ValueError(f"window {window} must be odd and at least 3")
 
 
 def parser() -> argparse.ArgumentParser:

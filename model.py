@@ -67,6 +67,10 @@ class DCGAN:
         if self._inference is None:
             config = for_inference(self.config)
             self._inference = generator(config, ops.ColumnDense), discriminator(config)
+            self._forward = [  # traced: op by op, a small network costs ten times as much
+                tf.function(partial(network, training=False), autograph=False)
+                for network in self._inference
+            ]
         if self._stale:
             weights = self.weights()
             fold(weights, self._inference[0], "average" if self.average else "generator")
@@ -77,21 +81,24 @@ class DCGAN:
     def generate(self, z: np.ndarray, width: int | None = None) -> np.ndarray:
         """z (N, z_dim) -> float32 images (N, S, S, C) in [-1, 1], with inference batch norm, by the
         averaged generator where there is one. width: as for `complete`."""
-        return self._in_batches(self.inference()[0], z, width)
+        self.inference()
+        return self._in_batches(self._forward[0], z, width)
 
     def logits(self, pictures: np.ndarray) -> np.ndarray:
         """D's logits (N,) of float images (N, S, S, C) in [-1, 1], with inference batch norm."""
-        return self._in_batches(self.inference()[1], pictures)[:, 0]
+        self.inference()
+        return self._in_batches(self._forward[1], pictures)[:, 0]
 
+    @staticmethod
     def _in_batches(
-        self, network: keras.Model, inputs: np.ndarray, width: int | None = None
+        forward: Callable, inputs: np.ndarray, width: int | None = None
     ) -> np.ndarray:
         count = len(inputs)
         width = width or batch_width(count)
         padded = np.zeros((count + -count % width, *inputs.shape[1:]), np.float32)
         padded[:count] = inputs
         chunks = np.split(padded, len(padded) // width)
-        outputs = [network(chunk, training=False).numpy() for chunk in chunks]
+        outputs = [forward(tf.constant(chunk)).numpy() for chunk in chunks]
         return np.concatenate(outputs)[:count]
 
     def draw(self, count: int, seed: int = 0, truncation: float = 1.0) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What complete.py writes: grids and logs of each batch, results, masks, animation, report."""
 
 import json
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,19 @@ from cli import replacing
 from completion import Case, like_input
 
 COLUMNS = 8  # of the grids, as in the original
+LOG_LINES = 100  # of an image that wait to be written
+GIF_FRAMES = 60  # at most, which bounds memory whatever the number of grids
+WRITTEN = ("results", "masks", "alternatives", "preview", "hats_imgs", "completed", "before.png",
+           "masked.png", "lowres.png")  # fmt: skip
+
+
+def is_output(path: Path, out_dir: Path) -> bool:
+    """Whether a picture is one that completions into out_dir have written."""
+    try:
+        first = path.resolve().relative_to(out_dir.resolve()).parts[0]
+    except ValueError:
+        return False
+    return first in WRITTEN or first.startswith("batch_")
 
 
 class Batch:
@@ -23,7 +37,8 @@ class Batch:
 
     def __init__(self, out_dir: Path, cases: Sequence[Case]):
         self.folder = _free_folder(Path(out_dir))
-        self._logs: list = []
+        self._lines: list[list[str]] = []  # of each log, not yet written
+        self._shown: list[int] = []
         squares = np.stack([case.pixels for case in cases])
         known = np.stack([case.square_mask for case in cases])
         self._write("masked.png", np.where(known > 0, squares, 0))
@@ -37,18 +52,19 @@ class Batch:
 
     def log(self, step: int, z: np.ndarray, loss: np.ndarray) -> None:
         """A line for each image: iteration, loss, z."""
-        if not self._logs:
-            (self.folder / "logs").mkdir(parents=True, exist_ok=True)
+        if not self._lines:
             header = "iter loss " + " ".join(f"z{i}" for i in range(z.shape[1])) + "\n"
-            for number in range(len(z)):
-                self._logs.append((self.folder / "logs" / f"hats_{number:02d}.log").open("w"))
-                self._logs[-1].write(header)
-        for file, row, value in zip(self._logs, z, loss, strict=True):
-            file.write(f"{step} {value:.6f} " + " ".join(f"{x:.6f}" for x in row) + "\n")
+            self._lines = [[header] for _ in loss]
+        for lines, row, value in zip(self._lines, z, loss, strict=True):
+            lines.append(f"{step} {value:.6f} " + " ".join(f"{x:.6f}" for x in row) + "\n")
+        if len(self._lines[0]) > LOG_LINES:
+            self._write_logs()
 
     def show(self, step: int, generated: np.ndarray, completed: np.ndarray) -> None:
         """Grids of what the search has come to: G(z), float in [-1, 1], and completed squares,
         uint8, each (N, S, S, C); with the lowres mask also the block means of G(z)."""
+        self._shown.append(step)
+        self._write_logs()
         self._write(f"hats_imgs/{step:04d}.png", images.to_bytes(generated))
         self._write(f"completed/{step:04d}.png", completed)
         if self._means is not None:
@@ -60,10 +76,18 @@ class Batch:
 
     def close(self) -> None:
         """End the logs and animate the grids in completed/."""
-        for file in self._logs:
-            file.close()
-        frames = [images.read(path) for path in sorted((self.folder / "completed").glob("*.png"))]
+        self._write_logs()
+        every = -(-len(self._shown) // GIF_FRAMES)
+        chosen = self._shown[::-1][::every][::-1]  # the last one always
+        frames = [images.read(self.folder / "completed" / f"{step:04d}.png") for step in chosen]
         images.write_gif(self.folder / "completion.gif", frames, seconds_per_frame=0.2)
+
+    def _write_logs(self) -> None:
+        (self.folder / "logs").mkdir(parents=True, exist_ok=True)
+        for number, lines in enumerate(self._lines):
+            with (self.folder / "logs" / f"hats_{number:02d}.log").open("a") as file:
+                file.writelines(lines)
+            lines.clear()
 
     def _write(self, name: str, squares: np.ndarray) -> None:
         images.write(self.folder / name, images.grid(squares, min(COLUMNS, len(squares))))
@@ -94,8 +118,11 @@ class Results:
     def __init__(self, out_dir: Path, suffix: str):
         self.folder, self.suffix = Path(out_dir), suffix
         self._report = self.folder / "report.json"
-        self.entries = json.loads(self._report.read_text()) if self._report.exists() else []
+        self.entries = _read_report(self._report)
         self._names = {entry["name"] for entry in self.entries}
+        self._by_input = defaultdict(list)
+        for entry in self.entries:
+            self._by_input[entry["input"]].append(entry)
 
     def is_done(self, path: Path, settings: dict) -> bool:
         """Whether this file, as it is now, has been completed with these settings."""
@@ -103,24 +130,28 @@ class Results:
         return any(
             all(entry.get(k) == v for k, v in key.items())
             and (self.folder / entry["result"]).exists()
-            for entry in self.entries
+            for entry in self._by_input[str(path)]
         )
 
     def names(self, paths: Iterable[Path]) -> dict[Path, str]:
         """A name for each input that nothing else has: its stem, else its folder's before it."""
         paths = list(paths)
-        stems = [path.stem for path in paths]
+        stems = Counter(path.stem for path in paths)
         names = {}
         for path in paths:
             name = path.stem
-            if stems.count(name) > 1 or name in self._names:
+            if stems[name] > 1 or self._is_taken(name):
                 name = f"{path.resolve().parent.name}_{path.stem}"
             number, unique = 2, name
-            while unique in self._names:
+            while self._is_taken(unique):
                 unique, number = f"{name}-{number}", number + 1
             self._names.add(unique)
             names[path] = unique
         return names
+
+    def _is_taken(self, name: str) -> bool:
+        file = self.folder / "results" / f"{name}.{self.suffix}"
+        return name in self._names or file.exists()
 
     def write(self, case: Case, name: str, results: Sequence[np.ndarray], settings: dict,
               measured: dict) -> Path:  # fmt: skip
@@ -144,7 +175,22 @@ class Results:
 
 
 def _key(path: Path, settings: dict) -> dict:
-    return {"input": str(path), "modified": path.stat().st_mtime, "settings": settings}
+    return {"input": str(path), "modified": modified(path), "settings": settings}
+
+
+def modified(path: Path) -> float | None:
+    """When a file was last changed, in seconds; None where there is none."""
+    return path.stat().st_mtime if path.exists() else None
+
+
+def _read_report(path: Path) -> list[dict]:
+    try:
+        entries = json.loads(path.read_text()) if path.exists() else []
+        if all(isinstance(e[k], str) for e in entries for k in ("name", "input", "result")):
+            return entries
+    except (ValueError, LookupError, TypeError):
+        pass
+    raise ValueError(f"{path}: not a report of this program; move it away, or use another folder")
 
 
 def _sheet(results: Sequence[np.ndarray], side: int = 256) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Cartoon faces drawn by a seeded function: pictures for the demo and the tests that belong to nobody."""
+"""Cartoon faces drawn by a seeded function: for the demo and the tests; they belong to nobody."""
 
 import numpy as np
 
