@@ -1,0 +1,37 @@
+"""Tiny models whose pictures differ from z to z, as those of trained ones do."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from checkpoint import cached
+from config import Config
+from model import DCGAN
+from starts import Starts
+
+SIZE, Z = 16, 8
+
+
+@cache
+def lively(channels: int = 3, size: int = SIZE, gf_dim: int = 8) -> DCGAN:
+    """A model of larger weights than a fresh one; its starts are fitted to few pictures."""
+    config = Config(image_size=size, channels=channels, gf_dim=gf_dim, df_dim=4, z_dim=Z)
+    model = DCGAN(config)
+    for network in (model.generator, model.discriminator):
+        for variable in network.weights:
+            if variable.path.endswith("kernel"):
+                variable.assign(variable * (40 if "h0_lin" in variable.path else 6))
+    model.starts = Starts.from_arrays(_starts(model))
+    return model
+
+
+def _starts(model: DCGAN) -> dict[str, np.ndarray]:
+    return Starts.fit(model.generate, Z, samples=256, components=32).to_arrays()
+
+
+def saved(folder: Path, model: DCGAN) -> Path:
+    """Save a model with its fitted starts, so that no test waits for those of thousands."""
+    model.save(folder)
+    cached(folder, "starts", DCGAN.restore(folder).fingerprint(), lambda: _starts(model))
+    return folder
