@@ -137,10 +137,15 @@ def main() -> int:
     if arguments.preview:
         failed = preview(job, paths)
         print(f"previews are in {arguments.out_dir / 'preview'}")
-        return 2 if failed == len(paths) else 0
+        return _status(failed, len(paths))
     completed, done, bad = run(job, paths)
     print(f"{completed} completed, {done} done before, {bad} passed over; see {arguments.out_dir}")
-    return 2 if bad == len(paths) else 0
+    return _status(bad, len(paths))
+
+
+def _status(bad: int, count: int) -> int:
+    """What to exit with: 0, or 1 if pictures were passed over, 2 if all of them were."""
+    return 0 if not bad else 2 if bad == count else 1
 
 
 def _inputs(arguments: argparse.Namespace) -> list[Path]:

@@ -111,14 +111,15 @@ def _free_folder(out_dir: Path) -> Path:
 class Results:
     """results/NAME.png, masks/NAME.png, alternatives/NAME/ and report.json of an output folder.
 
-    The report lists every completion ever written there; with it a second run skips what is done,
-    and gives a new name to what would overwrite something else.
+    The report lists every completion whose result is there; with it a second run skips what is
+    done, and gives a new name to what would overwrite something else.
     """
 
     def __init__(self, out_dir: Path, suffix: str):
         self.folder, self.suffix = Path(out_dir), suffix
         self._report = self.folder / "report.json"
-        self.entries = _read_report(self._report)
+        entries = _read_report(self._report)
+        self.entries = [e for e in entries if (self.folder / e["result"]).exists()]
         self._names = {entry["name"] for entry in self.entries}
         self._by_input = defaultdict(list)
         for entry in self.entries:
@@ -128,9 +129,7 @@ class Results:
         """Whether this file, as it is now, has been completed with these settings."""
         key = _key(path, settings)
         return any(
-            all(entry.get(k) == v for k, v in key.items())
-            and (self.folder / entry["result"]).exists()
-            for entry in self._by_input[str(path)]
+            all(entry.get(k) == v for k, v in key.items()) for entry in self._by_input[str(path)]
         )
 
     def names(self, paths: Iterable[Path]) -> dict[Path, str]:
@@ -156,8 +155,6 @@ class Results:
     def write(self, case: Case, name: str, results: Sequence[np.ndarray], settings: dict,
               measured: dict) -> Path:  # fmt: skip
         """Write one picture's results, best first, its mask, and its entry in the report."""
-        path = self.folder / "results" / f"{name}.{self.suffix}"
-        images.write(path, results[0], like=like_input(case))
         hole = images.to_bytes(1 - 2 * case.mask)
         images.write(self.folder / "masks" / f"{name}.png", hole)
         if len(results) > 1:
@@ -165,6 +162,8 @@ class Results:
             for number, result in enumerate(results, start=1):
                 images.write(folder / f"{number}.{self.suffix}", result, like=like_input(case))
             images.write(self.folder / "alternatives" / f"{name}.png", _sheet(results))
+        path = self.folder / "results" / f"{name}.{self.suffix}"
+        images.write(path, results[0], like=like_input(case))  # the last: a run may be interrupted
         entry = {"name": name, "result": str(path.relative_to(self.folder))}
         self.entries.append(entry | _key(case.path, settings) | measured)
         return path
