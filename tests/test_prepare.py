@@ -254,7 +254,7 @@ def test_a_second_process_is_refused(source, tmp_path):
 
 def test_a_full_disk_is_one_line_and_leaves_no_rest(source, tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (300, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (150, hard))  # less than a shard of one
     try:
         with pytest.raises(OSError, match="cannot be written") as error:
             run(source, tmp_path / "out")
