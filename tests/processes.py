@@ -39,6 +39,8 @@ class Launcher:
         """Run a script of the project, or with "-m NAME" a module, inside `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
         outputs = [str(folder / f"{name}.txt") for name in ("stdout", "stderr")]
+        for path in outputs:
+            Path(path).write_bytes(b"")
         command = [*script.split(), *map(str, arguments)]
         pid = self.ask({"start": command, "folder": str(folder), "outputs": outputs})
         return Running(self, pid, *map(Path, outputs))

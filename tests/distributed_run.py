@@ -1,0 +1,106 @@
+"""What test_devices.py runs in processes of their own.
+
+    distributed_run.py cases STRATEGY PICTURES SHARDS OUT RECIPE ...   train tiny models
+    distributed_run.py as WORKERS INDEX ...      the same, or a script, as one of several workers
+    distributed_run.py two-devices ...           the same, or a script, on two CPU devices
+
+WORKERS: host:port,host:port. OUT: what the models ended with, an .npz file of arrays that are named
+recipe/source/replica/variable.
+"""
+
+import json
+import os
+import runpy
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import cli  # noqa: E402
+
+cli.import_tensorflow()
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+import devices  # noqa: E402
+import training  # noqa: E402
+from config import Config  # noqa: E402
+from data.pipeline import Data, open_dataset  # noqa: E402
+from model import DCGAN, Position  # noqa: E402
+
+TINY = {"image_size": 16, "z_dim": 8, "gf_dim": 4, "df_dim": 4, "batch_size": 8}
+WITHOUT_NORM = {"g_norm": "none", "d_norm": "none"}
+RECIPES = {
+    "sgd": WITHOUT_NORM,
+    "adam": WITHOUT_NORM | {"g_steps": 1},
+    "batch": {"g_steps": 1},
+    "spectral": {"d_norm": "spectral", "g_steps": 1, "augment": ("flip",), "ema": 100.0},
+}
+
+
+def main(words: list[str]) -> None:
+    match words:
+        case ["as", workers, index, *rest]:
+            cluster, task = {"worker": workers.split(",")}, {"type": "worker", "index": int(index)}
+            os.environ["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": task})
+            main(rest)
+        case ["two-devices", *rest]:
+            (cpu,) = tf.config.list_physical_devices("CPU")
+            both = [tf.config.LogicalDeviceConfiguration()] * 2
+            tf.config.set_logical_device_configuration(cpu, both)
+            main(rest)
+        case ["cases", *rest]:
+            run_cases(*rest)
+        case [script, *_]:
+            sys.argv = words
+            runpy.run_path(str(ROOT / script), run_name="__main__")
+
+
+def run_cases(name: str, pictures: str, shards: str, out: str, *recipes: str) -> None:
+    tf.config.experimental.enable_op_determinism()
+    strategy = devices.strategy(name)
+    found = {}
+    for recipe in recipes:
+        model = build(recipe, strategy)
+        beginning = model.weights()
+        for source in (pictures, shards) if recipe == "sgd" else (pictures,):
+            start_over(model, beginning)
+            train(model, open_dataset(source, 16, batch_size=8), 1 if recipe == "adam" else 5)
+            found |= {f"{recipe}/{Path(source).name}/{k}": v for k, v in outcome(model).items()}
+    np.savez(out, **found)
+
+
+def build(recipe: str, strategy: tf.distribute.Strategy) -> DCGAN:
+    model = DCGAN(Config(**TINY, **RECIPES[recipe]), strategy)
+    if recipe == "sgd":
+        with strategy.scope():
+            model.g_optimizer = keras.optimizers.SGD(0.5)
+            model.d_optimizer = keras.optimizers.SGD(0.5)
+    return model
+
+
+def start_over(model: DCGAN, weights: dict[str, np.ndarray]) -> None:
+    """Back to these weights, in a model whose step is traced already."""
+    for name, variable in model._network_variables().items():
+        variable.assign(weights[name])
+    model.position = Position()
+
+
+def train(model: DCGAN, data: Data, steps: int) -> None:
+    with data.reading():
+        for step, real in zip(range(steps), training._batches(model, data, 2), strict=False):
+            model.train_step(real, tf.constant(step))
+
+
+def outcome(model: DCGAN) -> dict[str, np.ndarray]:
+    """Every variable as each replica of this process has it."""
+    variables = model._network_variables() | model._training_variables()
+    copies = {name: getattr(v.value, "values", [v.value]) for name, v in variables.items()}
+    return {f"{i}/{name}": v.numpy() for name, vs in copies.items() for i, v in enumerate(vs)}
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
