@@ -1,0 +1,229 @@
+#!/usr/bin/env python3
+"""Completion: how soon preset best is where the original's search ends, and how good it is.
+
+    bench/complete.py [FACES] --checkpoint-dir FOLDER
+    bench/complete.py --count 8 --iterations 100 --singles 1       a short check
+
+The measure of speed is the plain contextual loss, mean over the faces, that preset original has
+after its iterations: seconds until best's search has it too, starts included, from the models'
+starts as they are cached (fitting them is timed by itself). Where best weighs the known pixels
+by their nearness to the hole, it is after another loss; for this comparison it is given the plain
+one. The table of quality has best as it is.
+"""
+
+import argparse
+import dataclasses
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[0] = str(ROOT)
+
+import cli  # noqa: E402
+
+LOOP = 50  # iterations of a round of single iterations
+QUALITY = ("hole_psnr", "hole_ssim", "seam")
+
+
+def main() -> None:
+    options = parser().parse_args()
+    cli.import_tensorflow()
+
+    import gallery
+    import images
+    from completion import PRESETS, fitted_starts, with_changes
+    from evaluation import Pictures
+    from model import DCGAN
+
+    model = DCGAN.restore(options.checkpoint_dir, warn=print)
+    paths = gallery.spread(images.find([options.faces]), options.count)
+    pictures = Pictures.read(paths, model.config.image_size, model.config.channels)
+    cases = pictures.cases(options.mask)
+    print(f"{len(cases)} faces of {options.faces}, mask {options.mask}, model {model.path}")
+    fitting = fitting_seconds(model)
+    fitted_starts(model)
+    print(f"starts: fitted once per model in {fitting:.1f} s, not counted below")
+
+    original = with_changes(PRESETS["original"], {"steps": options.iterations})
+    plain = dataclasses.replace(PRESETS["best"], context="plain")
+    ended = compare(model, cases, original, plain, 20)
+    singles = [case for case in gallery.spread(cases, options.singles)]
+    compare_singles(model, singles, original, plain, 15)
+    compare_iterations(model, cases[0], options.rounds)
+    best = deque(search(model, cases, PRESETS["best"]), maxlen=1)[0]
+    print_quality(pictures, cases, {
+        "original": (ended, original.blend), "best": (best.generated, PRESETS["best"].blend),
+    })  # fmt: skip
+
+
+def parser() -> argparse.ArgumentParser:
+    import masks
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("faces", type=Path, nargs="?", default=ROOT / "data" / "lfw-val-64",
+                        help="a folder, best of pictures not trained on (%(default)s)")  # fmt: skip
+    cli.flag(parser, "--checkpoint-dir", type=Path, default=ROOT / "models" / "faces64",
+             help="(%(default)s)")  # fmt: skip
+    cli.flag(parser, "--count", type=cli.positive_int, default=64, help="faces (%(default)s)")
+    cli.flag(parser, "--singles", type=cli.positive_int, default=3,
+             help="faces that are also searched for alone (%(default)s)")  # fmt: skip
+    cli.flag(parser, "--iterations", type=cli.positive_int, default=1000,
+             help="of the original (%(default)s)")  # fmt: skip
+    cli.flag(parser, "--rounds", type=cli.positive_int, default=5,
+             help="of single iterations (%(default)s)")  # fmt: skip
+    cli.flag(parser, "--mask", choices=masks.CHOICES, default="center", help="(%(default)s)")
+    return parser
+
+
+def search(model, cases: Sequence, options):
+    import completion
+
+    return completion.search(model, cases, options)
+
+
+def fitting_seconds(model) -> float:
+    import starts
+
+    started = time.perf_counter()
+    starts.Starts.fit(model.generate, model.config.z_dim)
+    return time.perf_counter() - started
+
+
+def contextual(cases: Sequence, generated: np.ndarray) -> float:
+    """The plain contextual loss, L1 over known pixels, mean over the faces."""
+    import images
+
+    return float(np.mean([
+        (np.abs(images.to_float(case.pixels) - picture) * case.square_mask).sum()
+        for case, picture in zip(cases, generated, strict=True)
+    ]))  # fmt: skip
+
+
+def seconds_of(model, cases: Sequence, options, steps: int) -> float:
+    """Seconds of a search, its starts included, until it has taken `steps` steps."""
+    started = time.perf_counter()
+    for moment in search(model, cases, options):
+        if moment.step == steps:
+            break
+    return time.perf_counter() - started
+
+
+def steps_until(model, cases: Sequence, options, target: float) -> tuple[int | None, float]:
+    """The first step at which the contextual loss is down to target (None: never), and the lowest
+    loss until then."""
+    lowest = np.inf
+    for moment in search(model, cases, options):
+        lowest = min(lowest, contextual(cases, moment.generated))
+        if lowest <= target:
+            return moment.step, lowest
+    return None, lowest
+
+
+def compare(model, cases: Sequence, original, best, wanted: float) -> np.ndarray:
+    """Print how much sooner best is there; returns what the original came to."""
+    for options in (original, best):  # traced, and every buffer once used
+        seconds_of(model, cases, options, 1)
+    started = time.perf_counter()
+    end = deque(search(model, cases, original), maxlen=1)[0]
+    slow = time.perf_counter() - started
+    target = contextual(cases, end.generated)
+    steps, lowest = steps_until(model, cases, best, target)
+    head = f"{len(cases)} face{'s' * (len(cases) > 1)}: original {slow:.2f} s to {target:.1f}"
+    if steps is None:
+        print(f"{head}, best never (lowest {lowest:.1f} in {best.search.steps} steps)", flush=True)
+    else:
+        fast = seconds_of(model, cases, best, steps)
+        print(f"{head}, best {fast:.3f} s and {steps} steps: {slow / fast:.1f} times less "
+              f"(target: at least {wanted})", flush=True)  # fmt: skip
+    return end.generated
+
+
+def compare_singles(model, cases: Sequence, original, best, wanted: float) -> None:
+    for case in cases:
+        compare(model, [case], original, best, wanted)
+
+
+def compare_iterations(model, case, rounds: int) -> None:
+    """Milliseconds of one iteration for one face, ours and a plain loop's, in turns."""
+    from completion import PRESETS, with_changes
+
+    ours = with_changes(PRESETS["original"], {"steps": LOOP - 1})  # and the evaluation of the end
+    loop = plain_loop(model, case)
+    milliseconds = []
+    for _ in range(rounds + 1):
+        ended = seconds_of(model, [case], ours, LOOP - 1), _seconds(loop)
+        milliseconds.append([1000 * seconds / LOOP for seconds in ended])
+    ours, plain = np.array(milliseconds[1:]).T
+    print(f"one iteration for one face: {np.median(ours):.1f} ms, of a plain loop that fetches "
+          f"loss, gradient and image {np.median(plain):.1f} ms: {np.median(ours / plain):.2f} "
+          "(target: at most 0.5)", flush=True)  # fmt: skip
+
+
+def _seconds(function: Callable) -> float:
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started
+
+
+def plain_loop(model, case) -> Callable[[], None]:
+    """The original's loop on stock layers: each iteration fetches loss, gradient and image."""
+    import tensorflow as tf
+
+    import images
+    import losses
+
+    generator, discriminator = model.average or model.generator, model.discriminator
+    picture, mask = images.to_float(case.pixels)[None], case.square_mask[None]
+
+    @tf.function
+    def evaluate(z):
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            image = generator(z, training=False)
+            loss = losses.contextual_loss(image, picture, mask)
+            loss += 0.1 * losses.perceptual_loss("generator", discriminator(image, training=False))
+        return loss, tape.gradient(loss, z), image
+
+    def loop() -> None:
+        z = np.random.default_rng(0).uniform(-1, 1, (1, model.config.z_dim)).astype(np.float32)
+        mean = square = np.zeros_like(z)
+        for step in range(1, LOOP + 1):
+            loss, gradient, image = (part.numpy() for part in evaluate(tf.constant(z)))
+            mean = 0.9 * mean + 0.1 * gradient
+            square = 0.999 * square + 0.001 * gradient**2
+            rate = 0.01 * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
+            z = np.clip(z - rate * mean / (np.sqrt(square) + 1e-8), -1, 1).astype(np.float32)
+
+    return loop
+
+
+def print_quality(pictures, cases: Sequence, results: dict) -> None:
+    """Hole PSNR, SSIM and seam. results: name -> generated squares (N, S, S, C), blending."""
+    import completion
+    import evaluation
+    import features
+    from tables import markdown
+
+    truth = evaluation.Truth(pictures, features.load("random"))
+    square_masks = np.stack([case.square_mask for case in cases])
+    rows = {}
+    for name, (generated, blending) in results.items():
+        pairs = zip(cases, generated, strict=True)
+        pixels = np.stack([completion.square_result(case, g, blending) for case, g in pairs])
+        values = truth.values(pixels, square_masks, truth.features)
+        rows[(name,)] = {k: evaluation.summary(values[k], pictures.people) for k in QUALITY}
+    columns = [evaluation.Column(k, t, d) for k, t, d in (
+        ("hole_psnr", "hole PSNR, dB", 2), ("hole_ssim", "hole SSIM", 3), ("seam", "seam", 2),
+    )]  # fmt: skip
+    print(markdown(rows, ("preset",), columns))
+
+
+if __name__ == "__main__":
+    cli.run(main)
