@@ -325,8 +325,15 @@ class DCGAN:
     # Saving
 
     def save(self, folder: Path) -> None:
-        """Write the model alone: networks and configuration."""
-        checkpoint.save(folder, dataclasses.asdict(self.config), self.weights())
+        """Write what samples and completes, no more: as generator its average where there is one.
+
+        What restore makes of it behaves as this model does.
+        """
+        weights = self.weights()
+        averaged = {n.replace("average", "generator", 1): w for n, w in weights.items()
+                    if n.startswith("average/")}
+        alone = {n: w for n, w in weights.items() if not n.startswith("average/")} | averaged
+        checkpoint.save(folder, dataclasses.asdict(self.config), alone)
 
     def save_training(self, folder: Path) -> None:
         """Write into a training folder everything that a resumed run needs."""

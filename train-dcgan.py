@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     flag(data, "--channels", type=int, help="1 (grey) or 3")
 
     recipe = p.add_argument_group("recipe (flags win over the preset)")
-    flag(recipe, "--preset", choices=PRESETS, default="original", help="(default: %(default)s)")
+    flag(recipe, "--preset", choices=PRESETS, default="best", help="(default: %(default)s)")
     flag(recipe, "--learning_rate", type=positive_float, help="of Adam, for both networks")
     flag(recipe, "--g-lr", type=positive_float, help="the generator's")
     flag(recipe, "--d-lr", type=positive_float, help="the discriminator's")

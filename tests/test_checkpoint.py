@@ -104,6 +104,7 @@ def test_a_model_folder_restores_to_the_same_function(trained, tmp_path):
     model, _ = trained
     model.save(tmp_path / "model")
     assert sorted(p.name for p in (tmp_path / "model").iterdir()) == ["config.json", "weights.npz"]
+    assert not any("average" in name for name in checkpoint.load(tmp_path / "model").weights)
     restored = DCGAN.restore(tmp_path / "model")
     assert restored.config == CONFIG
     z = model.draw(3)

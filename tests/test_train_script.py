@@ -114,6 +114,7 @@ def test_as_a_user_starts_it(tmp_path):
     done = subprocess.run(
         [sys.executable, str(ROOT / "train-dcgan.py"), "--dataset", "faces", "--image_size", "16",
          *"--gf-dim 2 --df-dim 4 --z-dim 8 --channels 1 --epoch 2 --d-steps 2".split(),
+         *"--preset original".split(),
          *"--checkpoint_dir my/model --sample_dir my/samples --log-dir my/logs".split(),
          "--sample-every", "1"],
         cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": ""},
