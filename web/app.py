@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""A page to complete pictures by hand: upload, paint the hole, choose from what is found.
+
+web/app.py
+web/app.py --checkpoint models/faces64 checkpoint --port 8000
+"""
+
+import argparse
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+if not __package__:  # run as a script, from whose folder modules are found
+    sys.path[0] = str(ROOT)
+
+import cli  # noqa: E402
+from cli import flag, positive_float, positive_int  # noqa: E402
+
+SHIPPED = Path(os.path.relpath(ROOT / "models" / "faces64"))
+SESSIONS = 100  # of which the server keeps what was uploaded; the oldest is forgotten first
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(description=__doc__,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    flag(p, "--checkpoint", nargs="+", type=Path, metavar="DIR", help="folders of models to choose "
+         "from (default: ./checkpoint if it holds one, and the one that ships)")  # fmt: skip
+    flag(p, "--port", type=positive_int, default=7860, help="(default: %(default)s)")
+    flag(p, "--host", default="127.0.0.1", help="address to listen on (default: this machine's own "
+         "loopback, which nobody else reaches)")  # fmt: skip
+    flag(p, "--auth", action="append", type=_account, metavar="USER:PASSWORD", help="who may use "
+         "the page; may be given several times")  # fmt: skip
+    flag(p, "--time-limit", type=positive_float, default=300.0, metavar="SECONDS",
+         help="for one search; then the best so far is shown (default: %(default).0f)")  # fmt: skip
+    flag(p, "--max-waiting", type=positive_int, default=20, help="jobs in the queue; who comes "
+         "then is told that the server is busy (%(default)s)")  # fmt: skip
+    flag(p, "--max-megabytes", type=positive_int, default=25, help="of a file (%(default)s)")
+    flag(p, "--max-megapixels", type=positive_int, default=30, help="of a picture (%(default)s)")
+    return p
+
+
+def _account(text: str) -> tuple[str, str]:
+    user, colon, password = text.partition(":")
+    if not (user and colon and password):
+        raise argparse.ArgumentTypeError("give USER:PASSWORD")
+    return user, password
+
+
+def main() -> int:
+    arguments = parser().parse_args()
+    if not find_spec("gradio"):
+        raise ValueError("the page needs Gradio: pip install -r requirements-web.txt")
+    _warn(arguments.host, arguments.auth)
+    folders = _folders(arguments.checkpoint)
+    cli.import_tensorflow()
+    with tempfile.TemporaryDirectory(prefix="dcgan-web-") as folder, cli.StopRequest() as stop:
+        os.environ |= _quiet(folder)
+        blocks = _launch(arguments, folders, Path(folder))
+        while not stop.requested:
+            time.sleep(0.2)
+        with contextlib.redirect_stdout(None):
+            blocks.close()
+    return 0
+
+
+def _warn(host: str, accounts: list | None) -> None:
+    from web.safety import is_loopback
+
+    if not (accounts or is_loopback(host)):
+        print(f"warning: whoever reaches {host} can use the page; give --auth USER:PASSWORD",
+              file=sys.stderr)  # fmt: skip
+
+
+def _folders(given: list[Path] | None) -> list[Path]:
+    """--checkpoint, else ./checkpoint if it holds a model, and the one that ships."""
+    import checkpoint
+
+    for path in given or []:
+        if not checkpoint.exists(path):
+            raise ValueError(f"--checkpoint {path}: holds no model")
+    found = given or [path for path in (Path("checkpoint"), SHIPPED) if checkpoint.exists(path)]
+    if not found:
+        raise ValueError("no model: ./checkpoint holds none and none ships; train one with "
+                         "train-dcgan.py, or name its folder with --checkpoint")  # fmt: skip
+    return found
+
+
+def _quiet(folder: str) -> dict[str, str]:
+    """Environment of Gradio, before its import: no request leaves, nothing is written elsewhere."""
+    return {
+        "GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": folder, "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1", "GRADIO_SSR_MODE": "False",
+    }  # fmt: skip
+
+
+def _launch(arguments: argparse.Namespace, folders: list[Path], folder: Path):
+    """Start the server in threads of its own; returns the page."""
+    import completion
+    from web import examples, page, safety
+    from web.actions import Actions
+    from web.studio import Models
+
+    host, port = arguments.host, arguments.port
+    limits = safety.Limits(arguments.max_megabytes, arguments.max_megapixels)
+    safety.bound_decoding(limits)
+    models = Models(folders)
+    completion.fitted_starts(models.get())  # now: a damaged model, and a wait, are told at once
+    actions = Actions(models, limits, folder, arguments.time_limit)
+    blocks = page.Page(actions, examples.write(folder / "examples")).blocks
+    blocks.queue(max_size=arguments.max_waiting)
+    try:
+        _, url, _ = blocks.launch(
+            server_name=host, server_port=port, auth=arguments.auth, theme=page.theme(),
+            css=page.STYLE, max_file_size=limits.bytes, state_session_capacity=SESSIONS,
+            app_kwargs={"middleware": safety.middleware(host)}, footer_links=["api"],
+            run_history=False, enable_monitoring=False, share=False, quiet=True,
+            prevent_thread_lock=True,
+        )  # fmt: skip
+    except OSError:
+        raise ValueError(f"--port {port} of {host} cannot be listened on; is it in use?") from None
+    print(f"{url} (Ctrl-C ends it)", flush=True)
+    return blocks
+
+
+if __name__ == "__main__":
+    cli.run(main)

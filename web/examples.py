@@ -1,0 +1,19 @@
+"""Pictures to try the page with: a photograph in the public domain, and drawn faces."""
+
+import shutil
+from pathlib import Path
+
+import images
+from data.drawn import drawn_faces
+
+PHOTOGRAPH = Path(__file__).with_name("astronaut.jpg")  # NASA: Eileen Collins
+
+
+def write(folder: Path) -> list[Path]:
+    """Write the examples into `folder` and return their paths."""
+    folder.mkdir(parents=True)
+    paths = [Path(shutil.copy(PHOTOGRAPH, folder))]
+    for number, face in enumerate(drawn_faces(3, size=256)):
+        paths.append(folder / f"drawn-{number + 1}.png")
+        images.write(paths[-1], face)
+    return paths

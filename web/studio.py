@@ -1,0 +1,303 @@
+"""What the page does, without the page: pictures, faces, holes, and a search that is watched.
+
+Everything that decides a result lies in completion.py, as for complete.py; here are the steps
+between a click and it. Pictures are read anew at every step: a session keeps a path and a few
+points, so that many sessions cost little memory.
+"""
+
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+import completion
+import images
+import masks
+from align import geometry, landmarks
+from completion import Case, Hole, Options
+from model import DCGAN
+
+SHOWN_SIDE = 900  # pixels of the longer side of what is shown to be clicked on
+CANVAS_SIDES = (480, 800)  # the least and the most of what is painted on
+VIEW = 256  # side of the square by which a place in the picture is shown
+FRAMES = 20  # of the animation of a search
+SHOWN_EVERY = 10  # steps, at most
+GIF_SIDE = 256
+ACCENT, QUIET = (255, 0, 96), (255, 255, 255)
+NAME = Path("The picture")  # in messages, where complete.py names the file
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """An uploaded picture. shape: (height, width); faces: boxes (left, top, right, bottom) with the
+    three points (3, 2) each is aligned by, the largest first."""
+
+    path: Path
+    shape: tuple[int, int]
+    faces: tuple[tuple[tuple[int, int, int, int], np.ndarray], ...]
+
+    @property
+    def scale(self) -> float:
+        """Shown pixels per pixel of the picture."""
+        return min(1.0, SHOWN_SIDE / max(self.shape))
+
+    def face_at(self, x: float, y: float) -> int | None:
+        """The number of the face whose box holds a position, the smallest if several do."""
+        for number in reversed(range(len(self.faces))):
+            left, top, right, bottom = self.faces[number][0]
+            if left <= x < right and top <= y < bottom:
+                return number
+        return None
+
+
+def look(path: Path | str) -> Scene:
+    """Find the faces of a picture. Raises ValueError where it cannot be read."""
+    pixels = read(path).pixels
+    anchors = list(geometry.ANCHORS[completion.ANCHORS])
+    found = tuple((face.box, face.landmarks[anchors]) for face in landmarks.find_faces(pixels))
+    return Scene(Path(path), pixels.shape[:2], found)
+
+
+def read(path: Path | str) -> images.Picture:
+    """A picture of the page."""
+    with naming(path, NAME):
+        return images.read_picture(path)
+
+
+@contextmanager
+def naming(path: Path | str, name: Path | str) -> Iterator[None]:
+    """Tell a failure without the name of the file, which is the server's own."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(str(error).replace(str(path), str(name))) from None
+
+
+def outlined(scene: Scene, points: np.ndarray | None, clicks: Sequence[tuple]) -> np.ndarray:
+    """The picture, uint8 (h, w, 3), with its faces framed, the chosen square and the clicks."""
+    pixels = completion.with_channels(read(scene.path).pixels, 3)
+    height, width = (max(1, round(length * scene.scale)) for length in scene.shape)
+    image = Image.fromarray(images.resize(pixels, height, width))
+    draw = ImageDraw.Draw(image)
+    for number, (box, _) in enumerate(scene.faces, start=1):
+        left, top, right, bottom = (value * scene.scale for value in box)
+        draw.rectangle((left, top, right, bottom), outline=QUIET, width=2)
+        draw.text((left + 6, top + 3), str(number), fill=QUIET, font_size=20, stroke_width=1,
+                  stroke_fill=(60, 60, 60))  # fmt: skip
+    draw.polygon(_corners(scene, points), outline=ACCENT, width=3)
+    for x, y in clicks:
+        x, y = x * scene.scale, y * scene.scale
+        draw.ellipse((x - 5, y - 5, x + 5, y + 5), fill=ACCENT, outline=QUIET)
+    return np.asarray(image)
+
+
+def _corners(scene: Scene, points: np.ndarray | None) -> list[tuple[float, float]]:
+    """Of the square that is completed, in shown pixels."""
+    matrix = _matrix(scene.shape, points)
+    ends = (-0.5, VIEW - 0.5)
+    square = np.array([(x, y) for x, y in zip(ends + ends[::-1], np.repeat(ends, 2), strict=True)])
+    corners = np.linalg.solve(matrix[:, :2], (square - matrix[:, 2]).T).T
+    return [tuple(corner) for corner in corners * scene.scale]
+
+
+def _matrix(shape: tuple[int, int], points: np.ndarray | None, size: int = VIEW) -> np.ndarray:
+    if points is None:
+        return completion.square_matrix(shape, size)
+    return completion.points_matrix(points, size)
+
+
+def _box(shape: tuple[int, int], points: np.ndarray | None) -> geometry.Box:
+    return geometry.region(_matrix(shape, points), VIEW, shape, margin=0)
+
+
+def canvas(scene: Scene, points: np.ndarray | None) -> np.ndarray:
+    """The part of the picture that can be painted on, uint8 (h, w, 3): what the model does not
+    reach is dimmed."""
+    box = _box(scene.shape, points)
+    part = geometry.cut(completion.with_channels(read(scene.path).pixels, 3), box)
+    square = geometry.cut(np.uint8(255 * _square(scene.shape, points, VIEW)), box)
+    pixels = _fitted(part)
+    return np.where(_fitted(square) >= masks.THRESHOLD, pixels, pixels // 4 + 96)
+
+
+def _fitted(part: np.ndarray) -> np.ndarray:
+    """A part of a picture, uint8 (h, w, C), at a size to paint on."""
+    least, most = CANVAS_SIDES
+    longer = max(part.shape[:2])
+    factor = min(most / longer, max(1.0, least / longer))
+    return images.resize(part, *(max(1, round(length * factor)) for length in part.shape[:2]))
+
+
+def _square(shape: tuple[int, int], points: np.ndarray | None, size: int) -> np.ndarray:
+    """bool (H, W, 1): what of the picture the model's square covers."""
+    covered = np.zeros((size, size, 1), np.float32)
+    return geometry.unwarp_mask(covered, _matrix(shape, points, size), shape) == 0
+
+
+def painted_mask(
+    scene: Scene, points: np.ndarray | None, paint: np.ndarray | None, size: int, folder: Path
+) -> Path:
+    """Write the mask file of what was painted, white = hole, at the picture's own size.
+
+    paint: uint8 (h, w), the brush's opacity over `canvas`; size: side of the model's square,
+    beyond which nothing counts; folder: of the file. Raises ValueError where nothing is painted.
+    """
+    if paint is None or not (paint >= masks.THRESHOLD).any():
+        raise ValueError("Nothing is painted yet: paint over what is to be filled")
+    stroke, path = folder / "painted.png", folder / "hole.png"
+    images.write(stroke, paint[..., None])
+    left, top, right, bottom = _box(scene.shape, points)
+    with naming(stroke, "The brush"):
+        known = masks.from_file(stroke, (bottom - top, right - left))
+    hole = np.zeros((*scene.shape, 1), bool)
+    geometry.cut(hole, (left, top, right, bottom))[...] = known == 0
+    hole &= _square(scene.shape, points, size)
+    images.write(path, np.uint8(255 * hole))
+    return path
+
+
+def paint_of(case: Case, scene: Scene, points: np.ndarray | None) -> np.ndarray:
+    """The hole of a case as paint on `canvas`: bool (h, w)."""
+    hole = np.uint8(255 * (geometry.cut(case.mask, _box(scene.shape, points)) == 0))
+    return _fitted(hole)[..., 0] >= masks.THRESHOLD
+
+
+def preview(case: Case, points: np.ndarray | None) -> np.ndarray:
+    """The canvas with the hole of a case tinted, uint8 (h, w, 3)."""
+    tinted = masks.overlay(case.picture.pixels, case.mask)
+    shown = geometry.cut(tinted, _box(case.mask.shape[:2], points))
+    return _fitted(shown)
+
+
+def prepare(path: Path, model: DCGAN, hole: Hole, fit: str = "resize",
+            points: np.ndarray | None = None) -> Case:  # fmt: skip
+    """completion.place for a picture of the page. Raises ValueError, in words for the page."""
+    size, channels = model.config.image_size, model.config.channels
+    with naming(hole.file, "The mask"):
+        return completion.place(NAME, read(path), size, channels, hole, fit, points)
+
+
+class Models:
+    """Models by the name of their folder; each is restored when first asked for."""
+
+    def __init__(self, folders: Sequence[Path]):
+        self.folders = {str(folder): folder for folder in folders}
+        self._lock = threading.Lock()
+        self._restored: dict[str, DCGAN] = {}
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.folders)
+
+    def get(self, name: str | None = None) -> DCGAN:
+        """The model of that name, or the first. Raises ValueError where there is none."""
+        name = name or self.names[0]
+        if name not in self.folders:
+            raise ValueError(f"There is no model {name!r}; choose from {', '.join(self.names)}")
+        with self._lock:
+            if name not in self._restored:
+                self._restored[name] = DCGAN.restore(self.folders[name])
+            return self._restored[name]
+
+
+class Moment(NamedTuple):
+    """A search under way. step: of `steps` over all alternatives; square: uint8 (S, S, C)."""
+
+    step: int
+    steps: int
+    alternative: int
+    loss: float
+    square: np.ndarray
+
+
+@dataclass(frozen=True)
+class Result:
+    """Files of a finished search, pictures best first with their losses. ended: "done", "stopped"
+    or "time"."""
+
+    pictures: list[Path]
+    details: list[np.ndarray]  # the squares they were completed in, uint8 (h, w, 3)
+    losses: list[float]
+    mask: Path
+    animation: Path
+    ended: str
+
+
+def complete(
+    model: DCGAN, case: Case, options: Options, folder: Path, stop: threading.Event, seconds: float
+) -> Iterator[Moment | Result]:
+    """Search; yield a Moment every few steps and the Result at the end.
+
+    Ends early, with the best that was found so far, when `stop` is set or after `seconds`.
+    """
+    deadline = time.monotonic() + seconds
+    found: list[Found] = []
+    ended = "done"
+    per_search = options.search.steps * options.search.restarts
+    interval = max(1, min(per_search // FRAMES, SHOWN_EVERY))
+    for alternative in range(options.alternatives):
+        best, frames = None, []
+        for moment in completion.search(model, [case], options, alternative):
+            if best is None or moment.loss[0] < best.loss[0]:
+                best = moment
+            if stop.is_set() or time.monotonic() > deadline:
+                ended = "stopped" if stop.is_set() else "time"
+                break
+            if moment.step % interval == 0:
+                square = completion.square_result(case, moment.generated[0], options.blend)
+                frames.append(square)
+                yield Moment(alternative * per_search + moment.step,
+                             options.alternatives * per_search, alternative,
+                             float(moment.loss[0]), square)  # fmt: skip
+        # A search that ran to its end counts by its end, as for complete.py.
+        kept = moment if ended == "done" else best
+        found.append(Found(float(kept.loss[0]), kept.generated[0], frames))
+        if ended != "done":
+            break
+    yield _written(case, sorted(found, key=lambda f: f.loss), options.blend, folder, ended)
+
+
+class Found(NamedTuple):
+    """What one search came to. generated: float32 (S, S, C); frames: uint8 (S, S, C) on its way."""
+
+    loss: float
+    generated: np.ndarray
+    frames: list[np.ndarray]
+
+
+def _written(case: Case, found: list[Found], blend: str, folder: Path, ended: str) -> Result:
+    """Write what was found, best first, by names of our own."""
+    pictures, details = [], []
+    box = geometry.region(case.matrix, len(case.pixels), case.mask.shape, margin=0)
+    for number, one in enumerate(found, start=1):
+        pixels = completion.finish(case, one.generated, blend)
+        pictures.append(folder / f"completed-{number}.png")
+        images.write(pictures[-1], pixels, like=completion.like_input(case), compress_level=1)
+        details.append(completion.with_channels(_fitted(geometry.cut(pixels, box)), 3))
+    last = completion.square_result(case, found[0].generated, blend)
+    seen = found[0].frames[:: -(-len(found[0].frames) // FRAMES) or 1]
+    frames = [images.resize(frame, GIF_SIDE, GIF_SIDE) for frame in [*seen, last]]
+    mask, animation = folder / "mask.png", folder / "search.gif"
+    images.write(mask, images.to_bytes(1 - 2 * case.mask))
+    images.write_gif(animation, frames, seconds_per_frame=0.2)
+    return Result(pictures, details, [one.loss for one in found], mask, animation, ended)
+
+
+@contextmanager
+def own_folder(root: Path) -> Iterator[Path]:
+    """A new folder below `root`, by a name that nobody can guess; removed if the block fails."""
+    folder = root / uuid.uuid4().hex
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    except BaseException:  # an error, or a client that has left, which closes the generator
+        shutil.rmtree(folder)
+        raise
