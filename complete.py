@@ -82,10 +82,11 @@ def parser() -> argparse.ArgumentParser:
 
 def _described(options) -> str:
     found = options.search
+    rate = f"lr {found.lr} {found.schedule}, " if found.approach in ("adam", "momentum") else ""
+    window = f" (window {options.window})" if options.context == "weighted" else ""
     return (
-        f"{found.approach}, {found.steps} steps, lr {found.lr} {found.schedule}, "
-        f"start {found.start}, clip {found.clip}, lam {options.objective.lam}, "
-        f"context {options.context}, "
+        f"{found.approach}, {found.steps} steps, {rate}start {found.start}, clip {found.clip}, "
+        f"lam {options.objective.lam}, context {options.context}{window}, "
         f"norm {options.objective.norm}, prior {options.objective.prior}, blend {options.blend}"
     )
 
