@@ -1,15 +1,20 @@
 # make demo: about a minute of training and completion, to see it work.   make test: the tests.
-# Both make .venv on first use; what they need is installed again only when it changes.
+# make web: the page to complete pictures by hand.
+# All make .venv on first use; what they need is installed again only when it changes.
 
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-all lint
+.PHONY: demo web test test-all lint
 
 demo: $(VENV)/.installed
 	$(RUN) demo.py
+
+# Arguments for the page: make web ARGS="--port 8000"
+web: $(VENV)/.installed-web
+	$(RUN) web/app.py $(ARGS)
 
 # All but the tests marked slow. Arguments for pytest: make test ARGS="-k masks"
 test: $(VENV)/.installed-dev
@@ -28,6 +33,10 @@ $(VENV)/.installed: requirements.txt
 	$(PIP) -r requirements.txt
 	touch $@
 
-$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+$(VENV)/.installed-web: requirements-web.txt $(VENV)/.installed
+	$(PIP) -r requirements.txt -r requirements-web.txt
+	touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt requirements-web.txt $(VENV)/.installed
 	$(PIP) -r requirements-dev.txt
 	touch $@

@@ -84,11 +84,6 @@ def telling() -> Iterator[None]:
         raise gr.Error(str(error), title="Not possible", print_exception=False) from None
 
 
-def on_canvas(pixels: np.ndarray, *layers: np.ndarray) -> dict:
-    """The editor's value: pixels uint8 (h, w, 3) to paint on, layers uint8 (h, w, 4) of paint."""
-    return {"background": pixels, "layers": list(layers), "composite": None}
-
-
 class Actions:
     """models: to choose from; folder: where results are written; seconds: the most for a search."""
 
@@ -129,7 +124,8 @@ class Actions:
             value=studio.outlined(scene, points, clicks if by_points else []),
             label=label, visible=bool(scene.faces) or by_points,
         )  # fmt: skip
-        return shown, on_canvas(studio.canvas(scene, points))
+        canvas = {"background": studio.canvas(scene, points), "layers": [], "composite": None}
+        return shown, canvas
 
     @telling()
     def click(self, scene: Scene, where: str, clicks: list, event: gr.SelectData) -> tuple:
@@ -152,15 +148,6 @@ class Actions:
         if wish.scene is None or wish.kind == BRUSH or (wish.kind == FILE and not wish.mask):
             return None
         return studio.preview(self._case(wish), wish.points)
-
-    @telling()
-    def to_brush(self, *values) -> tuple:
-        """Such a hole as paint, to be changed with brush and eraser -> kind, editor"""
-        wish = Wish(*values)
-        paint = studio.paint_of(self._case(wish), wish.scene, wish.points)
-        layer = np.zeros((*paint.shape, 4), np.uint8)
-        layer[paint] = (*studio.ACCENT, 255)
-        return BRUSH, on_canvas(studio.canvas(wish.scene, wish.points), layer)
 
     def _case(self, wish: Wish) -> Case:
         points, model = wish.points, self.models.get(wish.model)

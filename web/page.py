@@ -109,7 +109,6 @@ class Page:
             self.built_in = gr.Dropdown(masks.CHOICES, value="center", label="Built-in mask")
             self.preview = gr.Image(label="The hole", interactive=False, buttons=[], height=320,
                                     format="png", elem_id="hole")  # fmt: skip
-            self.to_brush = gr.Button("Change it with the brush", size="sm")
 
     def _settings(self) -> None:
         names = self.actions.models.names
@@ -170,8 +169,6 @@ class Page:
         self.kind.change(kinds_shown, self.kind, kinds, show_progress_on=self.kind, **AT_ONCE)
         changes = [part.change for part in (self.kind, self.mask, self.built_in, self.scene)]
         gr.on(changes, do.preview, wish, self.preview, **OWN)
-        self.to_brush.click(do.to_brush, wish, [self.kind, self.editor],
-                            show_progress_on=self.preview, **OWN)  # fmt: skip
         self.preset.input(of_preset, self.preset, [self.step_count, self.lam, self.blend],
                           **AT_ONCE)  # fmt: skip
 

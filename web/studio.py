@@ -164,12 +164,6 @@ def painted_mask(
     return path
 
 
-def paint_of(case: Case, scene: Scene, points: np.ndarray | None) -> np.ndarray:
-    """The hole of a case as paint on `canvas`: bool (h, w)."""
-    hole = np.uint8(255 * (geometry.cut(case.mask, _box(scene.shape, points)) == 0))
-    return _fitted(hole)[..., 0] >= masks.THRESHOLD
-
-
 def preview(case: Case, points: np.ndarray | None) -> np.ndarray:
     """The canvas with the hole of a case tinted, uint8 (h, w, 3)."""
     tinted = masks.overlay(case.picture.pixels, case.mask)
