@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 import blend
@@ -20,7 +21,7 @@ import losses
 import masks
 import starts
 from align import geometry, landmarks
-from align.paste import paste_back
+from align.paste import bounded_blend, paste_back
 from checkpoint import cached
 from model import DCGAN, Progress
 from ops import block_means
@@ -28,6 +29,8 @@ from ops import block_means
 CONTEXTS = ("plain", "weighted")
 FITS = ("resize", "face")
 ANCHORS = "innerEyesAndBottomLip"  # what align-dlib.py aligns training faces by, unless told else
+
+THIN = 0.05  # of a picture's shorter side: holes that reach this far beyond the square are filled
 
 
 @dataclass(frozen=True)
@@ -239,15 +242,19 @@ def _face_matrix(path: Path, pixels: np.ndarray, mask: np.ndarray | None, size: 
 
 
 def _check_reach(path: Path, mask: np.ndarray, matrix: np.ndarray, size: int) -> None:
-    if (mask > 0).all():
-        return
-    square = geometry.unwarp_mask(np.zeros((size, size, 1), np.float32), matrix, mask.shape[:2])
-    outside = (mask == 0) & (square > 0)
-    if outside.any():
+    rest = beyond(mask, matrix, size)
+    depth = cv2.distanceTransform(rest[..., 0].astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    if rest.any() and (depth.max() > THIN * min(depth.shape) or rest.sum() == (mask == 0).sum()):
         raise ValueError(
-            f"{path}: {int(outside.sum()):,} pixels of the hole lie outside the square that is "
+            f"{path}: {int(rest.sum()):,} pixels of the hole lie outside the square that is "
             "completed (the centre square, or with --face the face); crop the picture around it"
         )
+
+
+def beyond(mask: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """Which pixels of the hole, bool (H, W, 1), lie outside the model's square."""
+    inside = geometry.unwarp_mask(np.zeros((size, size, 1), np.float32), matrix, mask.shape[:2])
+    return (mask == 0) & (inside > 0)
 
 
 def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
@@ -302,10 +309,18 @@ def fitted_starts(model: DCGAN) -> starts.Starts:
 def finish(case: Case, generated: np.ndarray, method: str) -> np.ndarray:
     """The picture, uint8 (H, W, C), with its hole filled from G(z), float (S, S, C), and blended.
 
-    Known pixels are bit for bit what they were.
+    Known pixels are bit for bit what they were. What the hole has beyond the model's square, the
+    ends of a scratch, is filled smoothly from what is around it.
     """
     face = images.to_bytes(generated)
-    return paste_back(case.picture.pixels, face, case.matrix, None, case.mask, method)
+    result = paste_back(case.picture.pixels, face, case.matrix, None, case.mask, method)
+    rest = beyond(case.mask, case.matrix, len(face))
+    if rest.any():
+        filled = images.to_float(result)
+        mask = 1 - rest.astype(np.float32)
+        filled = bounded_blend(filled, np.zeros_like(filled), mask, "poisson")
+        result = np.where(rest, images.to_bytes(filled), result)
+    return result
 
 
 def square_result(case: Case, generated: np.ndarray, method: str) -> np.ndarray:

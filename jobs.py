@@ -192,6 +192,8 @@ def _finish(job: Job, searched: _Searched, name: str, results: Results) -> bool:
         _pass_over(error)
         return False
     figures = f", {measured['psnr']:.1f} dB in the hole" if "psnr" in measured else ""
+    if rest := int(completion.beyond(case.mask, case.matrix, len(case.pixels)).sum()):
+        figures += f", {rest:,} pixels beyond its square filled from around"
     losses = f"{measured['first_loss']:.1f} -> {measured['last_loss']:.1f}"
     print(f"{written}: loss {losses}, {measured['steps']} steps{figures}")
     return True

@@ -166,6 +166,22 @@ def test_holes_that_cannot_be_completed(tmp_path, where, words):
         prepare(path, SIZE, 3, Hole(file=save_mask(tmp_path / "mask.png", mask)))
 
 
+def test_what_a_scratch_has_beyond_the_square_is_filled_from_around(tmp_path):
+    """A slope goes on through it; hidden pixels do not matter; known ones stay."""
+    pixels = np.tile(np.arange(60, 220, 2, np.uint8)[:, None], (40, 1, 3))  # columns 0 to 79
+    mask = np.ones((40, 80, 1), np.float32)
+    mask[18:20, 4:76] = 0  # through the square, columns 20 to 60
+    file = save_mask(tmp_path / "mask.png", mask)
+    found = []
+    for name, shown in (("a", pixels), ("b", np.where(mask > 0, pixels, noise(pixels.shape)))):
+        case = prepare(save(tmp_path / f"{name}.png", shown), SIZE, 3, Hole(file=file))
+        found.append(completion.finish(case, np.zeros((SIZE, SIZE, 3), np.float32), "poisson"))
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0] * (mask > 0), pixels * (mask > 0))
+    outside = np.r_[8:18, 62:72]
+    assert np.abs(found[0][18:20, outside].astype(int) - pixels[18:20, outside]).max() <= 3
+
+
 def test_dilating_counts_in_pixels_of_the_mask(tmp_path):
     mask = np.ones((64, 64, 1), np.float32)
     mask[20:30, 20:30] = 0
