@@ -16,6 +16,7 @@ import urllib.request
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
@@ -33,7 +34,7 @@ import images  # noqa: E402
 import masks  # noqa: E402
 from completion import PRESETS, Hole, with_changes  # noqa: E402
 from model import DCGAN  # noqa: E402
-from web import app, safety, studio  # noqa: E402
+from web import actions, app, safety, studio  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM = shutil.which("chromium")
@@ -397,6 +398,25 @@ def scene_of(path: Path) -> studio.Scene:
     return studio.Scene(path, images.read(path).shape[:2], ())
 
 
+def test_clicks_choose_a_face_or_three_points(photograph, model, tmp_path):
+    do = actions.Actions(studio.Models([model]), LIMITS, tmp_path, SECONDS)
+    corners = [(50, 35), (65, 35), (57, 55)]  # of a face's eyes, and its lip
+    scene = studio.Scene(photograph, (80, 120), (((40, 20, 75, 65), np.array(corners)),))
+
+    def click(where, clicks, position):
+        return do.click(scene, where, clicks, SimpleNamespace(index=position))
+
+    assert click(actions.WHOLE, [], (1, 1))[0] == actions.WHOLE  # beside the face
+    where, _, _, face = click(actions.WHOLE, [], (60, 30))
+    assert where == "0"
+    clicks = []
+    for position, label in zip(corners, ("right eye", "bottom lip", "again"), strict=True):
+        where, clicks, shown, canvas = click(actions.POINTS, clicks, position)
+        assert where == actions.POINTS and label in shown["label"]
+    assert (canvas["background"] == face["background"]).all()
+    assert click(actions.POINTS, clicks, (1, 1))[1] == [(1, 1)]  # the fourth begins anew
+
+
 def test_painted_hole_is_where_it_was_painted(photograph, tmp_path):
     marked, green = images.read(photograph).copy(), (0, 255, 0)
     marked[20:30, 40:50] = green
@@ -430,10 +450,10 @@ def test_paint_beyond_the_square_does_not_count(photograph, tmp_path):
 
 def test_stop_keeps_the_best(model, photograph, tmp_path):
     tiny, stop = DCGAN.restore(model), threading.Event()
-    options = with_changes(PRESETS["best"], {"steps": 40, "alternatives": 3, "lr": 0.5})
+    options = with_changes(PRESETS["original"], {"steps": 40, "alternatives": 3, "lr": 0.5})
     case = studio.prepare(photograph, tiny, Hole("center"))
     losses = []
-    for moment in studio.complete(tiny, case, options, tmp_path, stop, 60):
+    for moment in studio.complete(tiny, case, options, tmp_path, stop, float("inf")):
         if isinstance(moment, studio.Moment):
             losses.append(moment.loss)
             if moment.step >= 20:
@@ -444,9 +464,8 @@ def test_stop_keeps_the_best(model, photograph, tmp_path):
 
 def test_time_is_bounded(model, photograph, tmp_path):
     tiny = DCGAN.restore(model)
-    options = with_changes(PRESETS["best"], {"steps": 5000})
     case = studio.prepare(photograph, tiny, Hole("center"))
-    *_, result = studio.complete(tiny, case, options, tmp_path, threading.Event(), 0.5)
+    *_, result = studio.complete(tiny, case, PRESETS["original"], tmp_path, threading.Event(), 0)
     assert result.ended == "time" and result.pictures[0].exists()
 
 

@@ -32,6 +32,7 @@ AT_ONCE = OWN | {"queue": False, "show_progress": "hidden"}
 STYLE = """
 .gradio-container { width: 100%; max-width: 1180px !important; margin: auto; }
 .editor canvas, .editor .pixi-target { touch-action: none; }
+#alternatives .grid-wrap { min-height: 0; }
 @media (max-width: 640px) { .editor { height: 360px !important; } }
 """
 
