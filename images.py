@@ -1,6 +1,7 @@
 """Pictures: find, read, fit, write. The only place, with data/, where [-1, 1] and bytes meet."""
 
 import os
+import struct
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -107,7 +108,7 @@ def _upright(image: Image.Image) -> Image.Image:
         image = ImageOps.exif_transpose(image)
         if image.getexif().get_ifd(ExifTags.IFD.IFD1):
             image.info["exif"] = image.getexif().tobytes()  # writes no thumbnail
-    except SyntaxError:
+    except (SyntaxError, struct.error):
         image.info.pop("exif", None)
         image.load()
     return image
