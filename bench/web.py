@@ -84,6 +84,7 @@ def main() -> None:
             waits += seconds
             in_order += order == sorted(order)
             memory.append(resident_megabytes(process))
+            print(f"round {len(memory)}: {max(seconds):.1f} s, {memory[-1]:.0f} MB", flush=True)
     half, most = np.percentile(waits, [50, 95])
     print(f"web: {len(waits)} jobs of {args.steps} steps, {args.clients} at once, all answered, "
           f"{in_order} of {args.rounds} rounds in order; wait {half:.1f} s median, {most:.1f} s "
