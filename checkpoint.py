@@ -25,6 +25,8 @@ from cli import remove_leftovers, replacing
 
 Arrays = dict[str, np.ndarray]
 
+SHIPPED = Path(__file__).resolve().parent / "models" / "faces64"
+
 # What reading a damaged archive raises; RuntimeError where it seems encrypted, or compressed in a
 # way that zipfile does not know.
 _UNREADABLE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile)
@@ -113,6 +115,28 @@ def exists(folder: Path) -> bool:
     """Whether `folder` is or holds a model of ours or of TensorFlow 1."""
     folder = Path(folder)
     return bool((folder / "weights.npz").exists() or step_paths(folder) or _tf1_prefix(folder))
+
+
+def default_folders() -> list[Path]:
+    """Where models are when none is named: ./checkpoint if it holds one, and the one that ships.
+    Raises ValueError where there is none."""
+    found = [folder for folder in (Path("checkpoint"), SHIPPED) if exists(folder)]
+    if not found:
+        raise ValueError(
+            "no model: ./checkpoint holds none and none ships; train one with train-dcgan.py, or "
+            "name its folder with --checkpoint-dir"
+        )
+    return found
+
+
+def choose(given: Path | None) -> Path:
+    """The folder given, else the first of default_folders; says on standard output which."""
+    if given:
+        return given
+    folder = default_folders()[0]
+    print("using the model that ships, models/faces64" if folder == SHIPPED
+          else f"using the model in {folder}")  # fmt: skip
+    return folder
 
 
 def load(folder: Path | str, warn=lambda message: None) -> Checkpoint:

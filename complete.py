@@ -7,8 +7,6 @@ from pathlib import Path
 import cli
 from cli import flag, fraction, non_negative_float, non_negative_int, positive_float, positive_int
 
-MODEL = Path(__file__).resolve().parent / "models" / "faces64"
-
 
 def parser() -> argparse.ArgumentParser:
     import blend
@@ -103,6 +101,7 @@ def main() -> int:
     cli.import_tensorflow()
     arguments = parser().parse_args()
 
+    import checkpoint
     import masks
     from completion import PRESETS, Hole, with_changes
     from jobs import Job, preview, run
@@ -113,7 +112,7 @@ def main() -> int:
     paths = _inputs(arguments)
     given = {name: value for name, value in vars(arguments).items() if value is not None}
     options = with_changes(PRESETS[arguments.preset], given)
-    model = DCGAN.restore(_model_folder(arguments.checkpoint_dir), warn=print)
+    model = DCGAN.restore(checkpoint.choose(arguments.checkpoint_dir), warn=print)
     size = model.config.image_size
     if arguments.img_size not in (None, size):
         raise ValueError(f"--img-size is {arguments.img_size}, but the model makes {size} pixels")
@@ -168,25 +167,6 @@ def _inputs(arguments: argparse.Namespace) -> list[Path]:
                 raise ValueError(f"{given}: no pictures but masks and earlier results")
         kept += found
     return list(dict.fromkeys(kept))
-
-
-def _model_folder(given: Path | None) -> Path:
-    """--checkpointDir, else ./checkpoint if it holds a model, else the one that ships."""
-    import checkpoint
-
-    if given:
-        return given
-    here = Path("checkpoint")
-    if checkpoint.exists(here):
-        print(f"using the model in {here}")
-        return here
-    if not checkpoint.exists(MODEL):
-        raise ValueError(
-            "no model: ./checkpoint holds none and none ships; train one with train-dcgan.py, or "
-            "name its folder with --checkpoint-dir"
-        )
-    print("using the model that ships, models/faces64")
-    return MODEL
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""What `make demo` runs: draw faces, train a small model on them, complete others. Into demo/.
+"""What `make demo` runs: align the face of a photograph, hide its middle, complete, paste back.
 
-It shows that everything works, in about a minute, with pictures that belong to nobody: cartoon
-faces of 32 pixels, and a small model. Run it again and it finds its work done; remove demo/ to
-start over.
+It takes a photograph in the public domain and the model that ships, and writes into demo/. Remove
+that folder to start over; otherwise it finds its work done.
 """
 
+import os
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -16,57 +17,50 @@ import numpy as np
 
 import cli
 import images
-from data.drawn import drawn_faces
 
 ROOT = Path(__file__).resolve().parent
+PHOTOGRAPH = ROOT / "examples" / "astronaut.jpg"
 OUT = Path("demo")
-SIZE = 32
+PANEL = 320  # pixels a side in result.png
 
-TRAIN = f"""train-dcgan.py --dataset {OUT}/faces --preset original --image-size {SIZE}
-    --gf-dim 32 --df-dim 32 --learning-rate 0.0005 --g-steps 1 --ema 4000 --batch-size 16
-    --epoch 12 --checkpoint-dir {OUT}/checkpoint --sample-dir {OUT}/samples --log-dir {OUT}/logs"""
-COMPLETE = f"""complete.py {OUT}/unseen --checkpoint-dir {OUT}/checkpoint
-    --out-dir {OUT}/completions"""
+ALIGN = f"align/align-dlib.py {OUT}/photographs align innerEyesAndBottomLip {OUT}/faces --size 64"
+COMPLETE = f"""complete.py {OUT}/faces --maskType center --checkpointDir models/faces64
+    --outDir {OUT}/completions"""
+PASTE = f"""align/align-dlib.py {OUT}/faces unalign {OUT}/completions/results {OUT}/pasted
+    --mask {OUT}/completions/masks"""
 
 
 def main() -> int:
     started = time.monotonic()
-    draw(OUT / "faces", 1024, seed=0)
-    draw(OUT / "unseen", 16, seed=1)
-    command(TRAIN)
-    command(COMPLETE)
-    show(OUT / "completions", OUT / "result.png")
+    os.chdir(ROOT)
+    (OUT / "photographs").mkdir(parents=True, exist_ok=True)
+    shutil.copy(PHOTOGRAPH, OUT / "photographs")
+    for line in (ALIGN, COMPLETE, PASTE):
+        command(line)
+    show(OUT / "result.png")
     print(f"\nDone in {time.monotonic() - started:.0f} seconds. Look at")
-    print(f"  {OUT}/result.png                  unseen faces, what is known of them, completed")
+    print(f"  {OUT}/result.png                  photograph, hole, completion, pasted back")
+    print(f"  {OUT}/pasted/astronaut.png        the photograph with the completed face, full size")
     print(f"  {OUT}/completions/completion.gif  the search, from its start on")
-    print(f"  {OUT}/samples/                    faces the model makes, as it learned")
-    print(f"and at the course of training with: tensorboard --logdir ./{OUT}/logs")
+    print("What fills the hole is invented: it is what the model finds likely, not what was there.")
     return 0
-
-
-def draw(folder: Path, count: int, seed: int) -> None:
-    """Faces as PNG files; those that are there already are as they would be drawn."""
-    if folder.exists() and len(list(folder.glob("*.png"))) == count:
-        return
-    print(f"drawing {count} faces into {folder}")
-    for number, face in enumerate(drawn_faces(count, SIZE, seed)):
-        images.write(folder / f"{number:04d}.png", face)
 
 
 def command(line: str) -> None:
     """Run one of the program's commands, shown as one would type it."""
     words = shlex.split(line)
     print(f"\n$ ./{shlex.join(words)}", flush=True)
-    status = subprocess.run([sys.executable, ROOT / words[0], *words[1:]]).returncode
+    status = subprocess.run([sys.executable, *words]).returncode
     if status:
         sys.exit(status)
 
 
-def show(completions: Path, path: Path, enlarged: int = 4) -> None:
-    """One picture of before.png, masked.png and the last of completed/, one below the other."""
-    last = max((completions / "completed").glob("*.png"))
-    rows = [images.read(p) for p in (completions / "before.png", completions / "masked.png", last)]
-    images.write(path, np.concatenate(rows).repeat(enlarged, 0).repeat(enlarged, 1))
+def show(path: Path) -> None:
+    """One row: photograph, face with the hole, completed face, photograph with that face."""
+    row = [OUT / "photographs/astronaut.jpg", OUT / "completions/masked.png",
+           OUT / "completions/results/astronaut.png", OUT / "pasted/astronaut.png"]  # fmt: skip
+    panels = [images.fit(images.read(each), PANEL) for each in row]
+    images.write(path, np.concatenate(panels, axis=1))
 
 
 if __name__ == "__main__":

@@ -84,11 +84,12 @@ def _plain(value):
 
 def _completion(arguments: argparse.Namespace) -> dict:
     """Print the table of completions; returns what --json holds."""
+    import checkpoint
     import evaluation
     import features
     import images
     import methods
-    import sampling
+    from model import DCGAN
 
     for kind in arguments.mask:
         if kind not in evaluation.MASKS:
@@ -97,7 +98,7 @@ def _completion(arguments: argparse.Namespace) -> dict:
     specs = [methods.Spec.parse(name) for name in names]
     model, size, channels = None, arguments.image_size or 64, 3
     if arguments.generated or any(spec.options for spec in specs):
-        model = sampling.restore(arguments.checkpoint_dir)
+        model = DCGAN.restore(checkpoint.choose(arguments.checkpoint_dir), warn=print)
         size, channels = model.config.image_size, model.config.channels
     if arguments.image_size not in (None, size):
         raise ValueError(f"--image-size {arguments.image_size}: the model makes {size} pixels")
@@ -118,11 +119,12 @@ def _completion(arguments: argparse.Namespace) -> dict:
 
 def _samples(arguments: argparse.Namespace) -> dict:
     """Print the table of samples; returns what --json holds."""
+    import checkpoint
     import evaluation
     import features
-    import sampling
+    from model import DCGAN
 
-    model = sampling.restore(arguments.checkpoint_dir)
+    model = DCGAN.restore(checkpoint.choose(arguments.checkpoint_dir), warn=print)
     pictures, train = _pictures(arguments, model, model.config.image_size, model.config.channels)
     extractor = features.load(arguments.features)
     rows = evaluation.sample_distances(

@@ -316,7 +316,7 @@ class DCGAN:
             draw = np.random.default_rng((options.seed, 0)).uniform(-1, 1, self.config.z_dim)
             z = np.tile(draw, (len(known), 1))
         starts = [z] if isinstance(z, np.ndarray) else z
-        task = Task(*(tf.constant(part) for part in (known, weights, means)))
+        task = Task(*(tf.constant(part, tf.float32) for part in (known, weights, means)))
         width = width or batch_width(len(known))
         evaluate = self.value_and_grad(task, objective, width)
         for step, z, loss in latent.search_restarts(evaluate, starts, options):

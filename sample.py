@@ -56,15 +56,17 @@ def main() -> int:
     cli.import_tensorflow()
     arguments = parser().parse_args()
 
+    import checkpoint
     import images
     import sampling
+    from model import DCGAN
 
     mode = next((m for m in ("walk", "arithmetic", "nearest") if getattr(arguments, m)), "grid")
     name = "walk.gif" if mode == "walk" else f"{mode}.png"
     out = arguments.out or Path("samples") / name
     if mode != "grid" and out.suffix.lower() not in (".gif", *images.SUFFIXES):
         raise ValueError(f"--out {out}: --{mode} makes one picture; choose a name like {name}")
-    model = sampling.restore(arguments.checkpoint_dir)
+    model = DCGAN.restore(checkpoint.choose(arguments.checkpoint_dir), warn=print)
     count = arguments.count or (8 if mode in ("walk", "nearest") else 64)
     numbers = arguments.numbers or list(range(count))
 

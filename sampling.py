@@ -11,31 +11,12 @@ from typing import NamedTuple
 import numpy as np
 import scipy.special
 
-import checkpoint
 import images
 from features import Extractor
 from model import DCGAN
 
-SHIPPED = Path(__file__).resolve().parent / "models" / "faces64"
 NOISE = 0.25  # around the result of arithmetic, as in Radford et al. 2016
 GAP = 8  # white pixels between parts of a figure
-
-
-def restore(given: Path | None) -> DCGAN:
-    """The model of the folder given, else of ./checkpoint if it holds one, else the one that ships;
-    says on standard output which."""
-    folder = given or Path("checkpoint")
-    if not given and not checkpoint.exists(folder):
-        folder = SHIPPED
-        if not checkpoint.exists(folder):
-            raise ValueError(
-                "no model: ./checkpoint holds none and none ships; train one with train-dcgan.py, "
-                "or name its folder with --checkpoint-dir"
-            )
-    if not given:
-        print("using the model that ships, models/faces64" if folder == SHIPPED
-              else f"using the model in {folder}")  # fmt: skip
-    return DCGAN.restore(folder, warn=print)
 
 
 def latents(

@@ -64,7 +64,7 @@ def matrix_from_points(points: np.ndarray, anchors: str, size: int, scale: float
     if points.shape != (3, 2) or not np.isfinite(points).all():
         raise ValueError(f"three points x,y are needed to place a face, not {points.tolist()}")
     edges = points[1:] - points[0]
-    if abs(np.linalg.det(edges)) < 1e-6 * (edges**2).sum():
+    if abs(np.linalg.det(edges)) <= 1e-6 * (edges**2).sum():
         raise ValueError(f"the points {points.tolist()} lie on a line and place no face")
     solve = _affine if transform == "affine" else _similarity
     return solve(points, targets)

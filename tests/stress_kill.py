@@ -30,8 +30,8 @@ import checkpoint  # noqa: E402
 import images  # noqa: E402
 from data.drawn import drawn_faces  # noqa: E402
 
-TINY = ("--image-size 16 --gf-dim 4 --df-dim 4 --z-dim 8 --batch-size 4 --g-steps 1 "
-        "--preset original --g-norm none --d-norm none --augment flip --ema 40").split()  # fmt: skip
+TINY = ("--image-size 16 --gf-dim 4 --df-dim 4 --z-dim 8 --batch-size 4 --g-steps 1 --preset "
+        "original --g-norm none --d-norm none --augment flip --ema 40").split()  # fmt: skip
 COURSE = "--epoch 4 --save-every 2 --sample-every 5 --keep 3".split()
 SHARDS = "--size 16 --images-per-shard 20".split()
 

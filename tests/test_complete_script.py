@@ -10,6 +10,7 @@ import pytest
 from lively import SIZE, Z, lively, saved
 from PIL import Image, ImageCms
 
+import checkpoint
 import cli
 import complete
 import completion
@@ -207,9 +208,9 @@ def test_the_model_is_the_one_here_else_the_one_that_ships(
     call, models, tmp_path, monkeypatch
 ):
     write(tmp_path / "in", 1)
-    monkeypatch.setattr(complete, "MODEL", tmp_path / "none")
+    monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path / "none")
     assert_refused(call("in", *FEW, model=None), "no model: ./checkpoint holds none and none ships")
-    monkeypatch.setattr(complete, "MODEL", models[0][3])
+    monkeypatch.setattr(checkpoint, "SHIPPED", models[0][3])
     status, said, _ = call("in", *FEW, model=None)
     assert status == 0 and "using the model that ships" in said
     shutil.copytree(models[0][1], tmp_path / "checkpoint")

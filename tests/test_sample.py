@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from scipy import stats
 
+import checkpoint
 import images
 import sample
 import sampling
@@ -162,16 +163,16 @@ def test_one_picture_needs_the_name_of_one(monkeypatch, model, tmp_path):
 
 def test_without_a_model(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sampling, "SHIPPED", tmp_path / "none")
+    monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path / "none")
     with pytest.raises(ValueError, match="no model: ./checkpoint holds none and none ships"):
-        sampling.restore(None)
+        checkpoint.choose(None)
 
 
 def test_the_default_model_is_said(monkeypatch, model, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sampling, "SHIPPED", model.path)
-    assert sampling.restore(None).path == model.path
+    monkeypatch.setattr(checkpoint, "SHIPPED", model.path)
+    assert checkpoint.choose(None) == model.path
     assert "the model that ships" in capsys.readouterr().out
     (tmp_path / "checkpoint").symlink_to(model.path)
-    sampling.restore(None)
+    checkpoint.choose(None)
     assert capsys.readouterr().out == "using the model in checkpoint\n"

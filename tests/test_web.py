@@ -28,6 +28,7 @@ pytest.importorskip("gradio", reason="the page needs requirements-web.txt")
 
 from lively import SIZE, lively, saved  # noqa: E402
 
+import checkpoint  # noqa: E402
 import cli  # noqa: E402
 import completion  # noqa: E402
 import images  # noqa: E402
@@ -375,7 +376,7 @@ def status(address: str, **headers: str) -> int:
 )
 def test_faults_and_warnings_are_a_line_each(flags, words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(app, "SHIPPED", Path("nowhere"))
+    monkeypatch.setattr(checkpoint, "SHIPPED", Path("nowhere"))
     monkeypatch.setattr(sys, "argv", ["app.py", *flags])
     with pytest.raises(SystemExit) as exit:
         cli.run(app.main)

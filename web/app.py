@@ -21,7 +21,6 @@ if not __package__:  # run as a script, from whose folder modules are found
 import cli  # noqa: E402
 from cli import flag, positive_float, positive_int  # noqa: E402
 
-SHIPPED = Path(os.path.relpath(ROOT / "models" / "faces64"))
 SESSIONS = 100  # of which the server keeps what was uploaded; the oldest is forgotten first
 
 
@@ -83,11 +82,7 @@ def _folders(given: list[Path] | None) -> list[Path]:
     for path in given or []:
         if not checkpoint.exists(path):
             raise ValueError(f"--checkpoint {path}: holds no model")
-    found = given or [path for path in (Path("checkpoint"), SHIPPED) if checkpoint.exists(path)]
-    if not found:
-        raise ValueError("no model: ./checkpoint holds none and none ships; train one with "
-                         "train-dcgan.py, or name its folder with --checkpoint")  # fmt: skip
-    return found
+    return given or [Path(os.path.relpath(folder)) for folder in checkpoint.default_folders()]
 
 
 def _quiet(folder: str) -> dict[str, str]:
