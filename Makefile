@@ -1,4 +1,4 @@
-# make demo: about a minute of training and completion, to see it work.   make test: the tests.
+# make demo: complete a photograph with the model that ships.   make test: the tests.
 # make web: the page to complete pictures by hand.
 # All make .venv on first use; what they need is installed again only when it changes.
 
