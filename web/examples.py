@@ -6,7 +6,7 @@ from pathlib import Path
 import images
 from data.drawn import drawn_faces
 
-PHOTOGRAPH = Path(__file__).with_name("astronaut.jpg")  # NASA: Eileen Collins
+PHOTOGRAPH = Path(__file__).parents[1] / "examples" / "astronaut.jpg"  # NASA: Eileen Collins
 
 
 def write(folder: Path) -> list[Path]:
