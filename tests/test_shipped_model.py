@@ -38,7 +38,7 @@ def test_samples_are_pictures_that_differ(model):
 
 
 def test_it_completes_the_face_of_a_photograph(model):
-    """Better than the mean of what is known, by far; the bound is no measure of quality."""
+    """The bound tells a face from a smear; it is no measure of quality."""
     case = completion.prepare(PHOTOGRAPH, 64, 3, completion.Hole(), fit="face")
     options = completion.PRESETS["best"]
     generated = deque(completion.search(model, [case], options), maxlen=1)[0].generated
