@@ -292,8 +292,9 @@ def search(
     if cases[0].means is not None:
         objective = dataclasses.replace(objective, lowres=True)
         means = np.stack([case.means for case in cases])
+    preconditioner = fitted.preconditioner(weights) if fitted else None
     yield from model.complete(
-        pictures, square_masks, options.search, objective, weights, z, means, width
+        pictures, square_masks, options.search, objective, weights, z, means, preconditioner, width
     )
 
 

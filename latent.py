@@ -114,12 +114,14 @@ class Draws:
 
 
 def search(value_and_grad: ValueAndGrad, z: np.ndarray, options: Search,
-           draws: Draws | None = None) -> Iterator[Step]:
+           draws: Draws | None = None, preconditioner: np.ndarray | None = None) -> Iterator[Step]:
     """Minimise (hmc: sample) each image's loss from z (N, Z); yields Step 0, the start, and on.
 
     Adam and momentum evaluate once per step and once more at the last z, whose loss nobody would
     know otherwise; lbfgs once per step and yields the best z so far; hmc hmc_l times. With a
-    tolerance it ends early once all images have settled. draws replaces the random numbers.
+    tolerance it ends early once all images have settled. draws replaces the random numbers;
+    preconditioner (N, Z, Z), inverse Hessians up to a factor, is what lbfgs takes the losses' to be
+    before it has seen any of their curvature, and of other approaches ignored.
     z is not changed. Raises ValueError where a loss is not finite, with the step and the row.
     """
     draws = draws or Draws(options.seed)
@@ -142,13 +144,13 @@ def search(value_and_grad: ValueAndGrad, z: np.ndarray, options: Search,
     if options.approach == "hmc":
         return _hmc(evaluate, z, options, clip, draws)
     if options.approach == "lbfgs":
-        return _lbfgs(evaluate, z, options, clip)
+        return _lbfgs(evaluate, z, options, clip, preconditioner)
     change = _adam(options) if options.approach == "adam" else _momentum(options)
     return _descend(evaluate, z, options, clip, change)
 
 
 def search_restarts(value_and_grad: ValueAndGrad, starting_points: Sequence[np.ndarray],
-                    options: Search) -> Iterator[Step]:
+                    options: Search, preconditioner: np.ndarray | None = None) -> Iterator[Step]:
     """One search after another from starting_points, each (N, Z); each image keeps its best result.
 
     Step.step counts on through all of them. From the second search on, a row shows the present z
@@ -156,7 +158,8 @@ def search_restarts(value_and_grad: ValueAndGrad, starting_points: Sequence[np.n
     """
     best, count = None, 0
     for restart, z in enumerate(starting_points):
-        for step in search(value_and_grad, z, options, Draws(options.seed, restart)):
+        draws = Draws(options.seed, restart)
+        for step in search(value_and_grad, z, options, draws, preconditioner):
             shown = step if best is None else _better(step, best)
             yield shown._replace(step=count)
             count += 1
@@ -282,22 +285,23 @@ def _hmc(evaluate, z, options, clip, draws) -> Iterator[Step]:
 
 
 LBFGS_MEMORY = 10  # pairs of (step, change of gradient) kept per image
-LBFGS_FIRST_LENGTH = 1.  # of the first step, along the gradient, in units of z
+LBFGS_FIRST_LENGTH = 1.  # of the first step, in units of z
 LBFGS_DECREASE = 1e-4  # of what the slope promises, to accept a step (Armijo)
 LBFGS_TRIALS = 8  # rejected lengths before the direction itself is given up
 
 
-def _lbfgs(evaluate, z, options, clip) -> Iterator[Step]:
+def _lbfgs(evaluate, z, options, clip, preconditioner) -> Iterator[Step]:
     """Projected L-BFGS, every image with its own history and its own line search.
 
     Nocedal & Wright, Numerical Optimization, algorithm 7.4, on the coordinates that are not held
-    at a bound. Each evaluation serves all images: one that accepts its trial point takes a new
-    direction, another tries a shorter step.
+    at a bound, from a preconditioner instead of the unit matrix where there is one. Each
+    evaluation serves all images: one that accepts its trial point takes a new direction, another
+    tries a shorter step.
     """
     loss, gradient = evaluate(z)
     _check_finite(loss, 0)
     settling = _Settling(options, z)
-    history = _History(z.shape)
+    history = _History(z.shape, preconditioner)
     free = _free(z, gradient, options)
     direction, length = _direction(history, gradient, free)
     trials = np.zeros(len(z), int)
@@ -343,7 +347,7 @@ def _direction(history: "_History", gradient: np.ndarray,
     """Direction (N, Z) of descent over the free coordinates and the first length (N,) to try."""
     gradient = np.where(free, gradient, 0)
     direction = -np.where(free, history.inverse_hessian_times(gradient), 0)
-    norm = np.sqrt(_dot(gradient, gradient))
+    norm = np.sqrt(_dot(direction, direction))
     steepest = LBFGS_FIRST_LENGTH / np.maximum(norm, np.finfo(float).tiny)
     return direction, np.where(history.empty, steepest, 1.)
 
@@ -358,7 +362,8 @@ def _shorter(length, loss, trial_loss, promise) -> np.ndarray:
 class _History:
     """The last pairs of step s and change of gradient y of every image, newest last."""
 
-    def __init__(self, shape: tuple[int, int]) -> None:
+    def __init__(self, shape: tuple[int, int], preconditioner: np.ndarray | None) -> None:
+        self.preconditioner = preconditioner  # (N, Z, Z); None for the unit matrix
         self.steps = np.zeros((LBFGS_MEMORY, *shape))
         self.changes = np.zeros((LBFGS_MEMORY, *shape))
         self.curvature = np.zeros((LBFGS_MEMORY, shape[0]))  # s.y; 0 marks an empty place
@@ -381,7 +386,7 @@ class _History:
         self.curvature[:, rows] = 0
 
     def inverse_hessian_times(self, vector: np.ndarray) -> np.ndarray:
-        """(N, Z): the two-loop recursion; the vector itself where there is no pair."""
+        """(N, Z): the two-loop recursion; only preconditioned where there is no pair."""
         inverse = np.divide(1, self.curvature, out=np.zeros_like(self.curvature),
                             where=self.curvature > 0)
         result, weights = vector, []
@@ -390,9 +395,15 @@ class _History:
             weights.append(rho * _dot(step, result))
             result = result - weights[-1][:, None] * change
         change = self.changes[-1]
-        scale = self.curvature[-1] / np.maximum(_dot(change, change), np.finfo(float).tiny)
-        result = np.where(self.empty, 1., scale)[:, None] * result
+        energy = np.maximum(_dot(change, self._precondition(change)), np.finfo(float).tiny)
+        scale = np.where(self.empty, 1., self.curvature[-1] / energy)
+        result = scale[:, None] * self._precondition(result)
         for step, change, rho in zip(self.steps, self.changes, inverse, strict=True):
             weight = weights.pop() - rho * _dot(change, result)
             result = result + weight[:, None] * step
         return result
+
+    def _precondition(self, vector: np.ndarray) -> np.ndarray:
+        if self.preconditioner is None:
+            return vector
+        return (self.preconditioner * vector[:, None]).sum(axis=2)  # row by row, as in _dot

@@ -90,9 +90,7 @@ class DCGAN:
         return self._in_batches(self._forward[1], pictures)[:, 0]
 
     @staticmethod
-    def _in_batches(
-        forward: Callable, inputs: np.ndarray, width: int | None = None
-    ) -> np.ndarray:
+    def _in_batches(forward: Callable, inputs: np.ndarray, width: int | None = None) -> np.ndarray:
         count = len(inputs)
         width = width or batch_width(count)
         padded = np.zeros((count + -count % width, *inputs.shape[1:]), np.float32)
@@ -296,6 +294,7 @@ class DCGAN:
         weights: np.ndarray | None = None,
         z: np.ndarray | Sequence[np.ndarray] | None = None,
         means: np.ndarray | None = None,
+        preconditioner: np.ndarray | None = None,
         width: int | None = None,
     ) -> Iterator["Progress"]:
         """Search for the z whose G(z) agrees with what is known; yields every step, writes nothing.
@@ -304,8 +303,9 @@ class DCGAN:
         read. weights: of the contextual loss, (N, S, S, 1), default the masks. z: where to start,
         (N, z_dim), or several such, of which each image keeps the best result; default one draw
         from options.seed for all. means: (N, B, B, C), block means that are given, for
-        objective.lowres. width: images evaluated at once, see batch_width; it decides the rounding,
-        and at one width companions and position change no bit of any image's search.
+        objective.lowres. preconditioner: (N, z_dim, z_dim), see latent.search. width: images
+        evaluated at once, see batch_width; it decides the rounding, and at one width companions and
+        position change no bit of any image's search.
         """
         masks = np.asarray(masks, np.float32)
         known = np.where(masks > 0, np.asarray(pictures, np.float32), 0)
@@ -319,7 +319,7 @@ class DCGAN:
         task = Task(*(tf.constant(part, tf.float32) for part in (known, weights, means)))
         width = width or batch_width(len(known))
         evaluate = self.value_and_grad(task, objective, width)
-        for step, z, loss in latent.search_restarts(evaluate, starts, options):
+        for step, z, loss in latent.search_restarts(evaluate, starts, options, preconditioner):
             yield Progress(step, z, loss, self, known, masks, width)
 
     # Saving
@@ -330,8 +330,11 @@ class DCGAN:
         What restore makes of it behaves as this model does.
         """
         weights = self.weights()
-        averaged = {n.replace("average", "generator", 1): w for n, w in weights.items()
-                    if n.startswith("average/")}
+        averaged = {
+            n.replace("average", "generator", 1): w
+            for n, w in weights.items()
+            if n.startswith("average/")
+        }
         alone = {n: w for n, w in weights.items() if not n.startswith("average/")} | averaged
         checkpoint.save(folder, dataclasses.asdict(self.config), alone)
 

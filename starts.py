@@ -17,6 +17,7 @@ SIZE = 32  # pixels a side at most of the pictures that starts are computed on
 LEAST_NOISE = 1e-5  # variance of a pixel around the model; 0 could not be solved for
 NEIGHBOURS = 4.0  # pixels that err together: channels and neighbours, see Starts._noise
 LEAST_VARIANCE = 1e-6  # of the largest; below are rounding errors
+DAMPING = 0.5  # of preconditioner; .1 to 1 do about as well (models/faces64)
 STORED_IN_HALF = ("codes", "latents")
 
 
@@ -130,6 +131,25 @@ class Starts:
         squares = (energy - (rotated**2 / (values + noise)).sum(axis=1)) / noise[:, 0]
         log_determinant = count * np.log(noise[:, 0]) + np.log1p(values / noise).sum(axis=1)
         return NEIGHBOURS * float(noise[np.argmin(squares + log_determinant), 0])
+
+    def preconditioner(self, weights: np.ndarray) -> np.ndarray:
+        """An inverse Hessian to expect of each image's contextual loss, up to a factor: (N, Z, Z).
+
+        weights (N, S, S, 1) of the pixels, 0 where hidden. With J the Jacobian of the linear model
+        this is (J' weights J + d I)^-1, of Gauss and Newton, d DAMPING times the mean diagonal,
+        for what the linear model does not see.
+        """
+        covariance = np.cov(self.latents, rowvar=False, bias=True)
+        together = self.variances[:, None] * self.regression  # covariance of c and z, (R, Z)
+        jacobian = np.linalg.solve(covariance, together.T).T  # of c
+        result = np.empty((len(weights), *covariance.shape))
+        blank = np.zeros((*weights.shape[:3], self.channels), np.float32)
+        for gram, known in self._by_mask(blank, weights):
+            hessian = jacobian.T @ gram @ jacobian
+            damping = DAMPING * np.trace(hessian) / len(hessian) or 1.0  # 1: all is hidden
+            inverse = np.linalg.inv(hessian + damping * np.eye(len(hessian)))
+            result[[one.row for one in known]] = inverse
+        return result
 
     def bank(self, images: np.ndarray, masks: np.ndarray, restart: int = 0) -> np.ndarray:
         """The z (N, Z) of the generated picture nearest to the known pixels (L2), at restart 0.

@@ -227,6 +227,17 @@ def test_lbfgs_takes_about_as_many_evaluations_as_scipys():
         assert losses[-1][row] <= reference.fun * 1.0005
 
 
+def test_a_preconditioner_that_is_the_inverse_hessian_makes_lbfgs_newtons_method():
+    random = np.random.RandomState(1)
+    scales = 10.0 ** random.uniform(-2, 2, (3, 30))  # which the unit matrix is far from
+    center = random.uniform(-0.9, 0.9, (3, 30))
+    z, options = np.zeros((3, 30)), Search("lbfgs", steps=4)
+    preconditioner = np.eye(30) / scales[:, None] * [[[7.0]], [[1.0]], [[0.1]]]  # up to a factor
+    with_it = last(search(quadratic(center, scales), z, options, None, preconditioner))
+    np.testing.assert_allclose(with_it.z, center, atol=1e-6)
+    assert np.abs(last(search(quadratic(center, scales), z, options)).z - center).max() > 0.1
+
+
 @pytest.mark.parametrize("approach", APPROACHES)
 @pytest.mark.parametrize("tolerance", [0, 0.01])
 def test_an_image_alone_and_anywhere_among_sixty_is_the_same_bit_for_bit(approach, tolerance):

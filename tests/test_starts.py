@@ -103,6 +103,21 @@ def test_ridge_is_nearer_than_bank_and_bank_nearer_than_chance(fitted_bent):
     assert distance("ridge") < 0.5 * distance("bank") < 0.4 * distance("random")
 
 
+def test_preconditioner_is_the_inverse_of_gauss_and_newtons_hessian(fitted, monkeypatch):
+    """For the contextual loss of a linear generator in L2, whose Hessian is J' W J."""
+    monkeypatch.setattr(starts, "DAMPING", 1e-6)
+    weights = np.random.RandomState(4).uniform(0.2, 1, (2, SIZE, SIZE, 1)) * hole(2, SIZE, 2, 5)
+    jacobian = linear(np.eye(Z_DIM)) - linear(np.zeros((1, Z_DIM)))  # (Z, S, S, C)
+    for row, found in enumerate(fitted.preconditioner(np.float32(weights))):
+        hessian = np.einsum("ahwc,bhwc,hw->ab", jacobian, jacobian, weights[row, ..., 0])
+        np.testing.assert_allclose(found @ hessian, np.eye(Z_DIM), atol=1e-3)
+
+
+def test_where_all_is_hidden_the_preconditioner_is_the_unit_matrix(fitted):
+    hidden = np.zeros((1, SIZE, SIZE, 1), np.float32)
+    np.testing.assert_array_equal(fitted.preconditioner(hidden), np.eye(Z_DIM)[None])
+
+
 def test_bank_is_the_nearest_picture_of_the_bank(fitted):
     rows = [3, 77, 500]
     images = linear(fitted.latents[rows])
