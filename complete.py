@@ -64,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     flag(find, "--hmcL", type=positive_int)
     flag(find, "--hmcAnneal", type=positive_float)
     flag(find, "--clip", choices=latent.CLIPS, help="what happens to z outside of [-1, 1]")
+    flag(find, "--prior-weight", type=non_negative_float, help="of |z|^2, with --clip none")
     flag(find, "--start", choices=starts.KINDS, help="where z starts")
     flag(find, "--restarts", type=positive_int, help="searches, of which the best counts")
     flag(find, "--tolerance", type=non_negative_float, help="stop what gains less (0: no)")
@@ -81,11 +82,13 @@ def parser() -> argparse.ArgumentParser:
 def _described(options) -> str:
     found = options.search
     rate = f"lr {found.lr} {found.schedule}, " if found.approach in ("adam", "momentum") else ""
+    prior = f" (prior weight {found.prior_weight})" if found.clip == "none" else ""
     window = f" (window {options.window})" if options.context == "weighted" else ""
     return (
-        f"{found.approach}, {found.steps} steps, {rate}start {found.start}, clip {found.clip}, "
-        f"lam {options.objective.lam}, context {options.context}{window}, "
-        f"norm {options.objective.norm}, prior {options.objective.prior}, blend {options.blend}"
+        f"{found.approach}, {found.steps} steps, {rate}start {found.start}, "
+        f"clip {found.clip}{prior}, lam {options.objective.lam}, "
+        f"context {options.context}{window}, norm {options.objective.norm}, "
+        f"prior {options.objective.prior}, blend {options.blend}"
     )
 
 

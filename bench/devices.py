@@ -46,7 +46,8 @@ def main() -> None:
             workers = options.workers if turn % 2 else 1
             run = Path(folder) / f"run-{turn}"
             speeds[workers].append(images_per_second(faces, run, workers, cores, options))
-            print(f"{workers} workers: {speeds[workers][-1]:.1f} images per second", flush=True)
+            plural = "s" * (workers > 1)
+            print(f"{workers} worker{plural}: {speeds[workers][-1]:.1f} images/s", flush=True)
     ratio = statistics.median(speeds[options.workers]) / statistics.median(speeds[1])
     print(f"{options.workers} workers / one process: {ratio:.2f} (target: at least 0.85)")
 

@@ -99,6 +99,7 @@ def images_per_second(
     path: Path, size: int, crop: int | None, count: int, memory_limit_bytes: int, seconds: float
 ) -> float:
     """Rate over whole epochs, at least so many seconds of them, after one epoch to warm up."""
+    cli.import_tensorflow()
     from data.pipeline import open_dataset
 
     data = open_dataset(
