@@ -11,6 +11,8 @@ import pytest
 
 import cli
 
+ROOT = Path(__file__).resolve().parents[1]
+
 # Flags
 
 
@@ -192,3 +194,12 @@ def test_nothing_is_checked_by_a_bare_assert_nor_swallowed_by_a_bare_except():
             where = f"{path.name}:{getattr(node, 'lineno', 0)}"
             assert not isinstance(node, ast.Assert), where
             assert not (isinstance(node, ast.ExceptHandler) and node.type is None), where
+
+
+def test_what_says_how_to_run_it_can_be_run():
+    """The README calls scripts as ./complete.py; shebang and permission belong together."""
+    folders = (ROOT, ROOT / "align", ROOT / "web", ROOT / "bench", ROOT / "tests")
+    scripts = [path for folder in folders for path in folder.glob("*.py")]
+    called = [path for path in scripts if path.read_bytes().startswith(b"#!")]
+    assert ROOT / "complete.py" in called
+    assert [path.name for path in called if not os.access(path, os.X_OK)] == []
