@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Draw the blog post's pictures of distributions: what sampling means, before a network does it.
 
 Writes normal-pdf.png, normal-samples.png, normal-2d.png, normal-2d-max.png and inverse-cdf.png.

@@ -3,6 +3,7 @@
 import argparse
 import ast
 import os
+import re
 import signal
 import threading
 from pathlib import Path
@@ -196,10 +197,11 @@ def test_nothing_is_checked_by_a_bare_assert_nor_swallowed_by_a_bare_except():
             assert not (isinstance(node, ast.ExceptHandler) and node.type is None), where
 
 
-def test_what_says_how_to_run_it_can_be_run():
-    """The README calls scripts as ./complete.py; shebang and permission belong together."""
-    folders = (ROOT, ROOT / "align", ROOT / "web", ROOT / "bench", ROOT / "tests")
-    scripts = [path for folder in folders for path in folder.glob("*.py")]
-    called = [path for path in scripts if path.read_bytes().startswith(b"#!")]
+def test_what_the_documents_run_can_be_run():
+    documents = (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+    found = [re.findall(r"(?<![\w./])(?:\./|bench/)[\w./-]+\.py", d.read_text()) for d in documents]
+    called = {ROOT / script for scripts in found for script in scripts}
     assert ROOT / "complete.py" in called
-    assert [path.name for path in called if not os.access(path, os.X_OK)] == []
+    for script in called:
+        assert script.read_bytes().startswith(b"#!"), script
+        assert os.access(script, os.X_OK), script
