@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Speed of align: pictures per second with one worker process and with two, and their ratio.
 
     python bench/align.py [PHOTOGRAPHS] [--pictures 600] [--workers 1 2]

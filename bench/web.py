@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """The page under load: do clients that come at once wait in order, how long, and on what memory?
 
     python bench/web.py [--checkpoint DIR] [--clients 10] [--rounds 10] [--steps 100]
