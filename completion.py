@@ -294,7 +294,8 @@ def search(
     if cases[0].means is not None:
         objective = dataclasses.replace(objective, lowres=True)
         means = np.stack([case.means for case in cases])
-    preconditioner = fitted.preconditioner(weights) if fitted else None
+    second_order = fitted and options.search.approach == "lbfgs"
+    preconditioner = fitted.preconditioner(weights) if second_order else None
     yield from model.complete(
         pictures, square_masks, options.search, objective, weights, z, means, preconditioner, width
     )

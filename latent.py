@@ -121,7 +121,7 @@ def search(value_and_grad: ValueAndGrad, z: np.ndarray, options: Search,
     know otherwise; lbfgs once per step and yields the best z so far; hmc hmc_l times. With a
     tolerance it ends early once all images have settled. draws replaces the random numbers;
     preconditioner (N, Z, Z), inverse Hessians up to a factor, is what lbfgs takes the losses' to be
-    before it has seen any of their curvature, and of other approaches ignored.
+    before it has seen any of their curvature; other approaches do not use it.
     z is not changed. Raises ValueError where a loss is not finite, with the step and the row.
     """
     draws = draws or Draws(options.seed)

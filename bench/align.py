@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Speed of align: pictures per second with one worker process and with two, and their ratio.
 
-    python bench/align.py [PHOTOGRAPHS] [--pictures 600] [--workers 1 2]
+    bench/align.py [PHOTOGRAPHS] [--pictures 600] [--workers 1 2]
 
 Without PHOTOGRAPHS it draws faces. The first tenth of the pictures is not timed: starting the
 processes and loading dlib's models is paid once per run.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The page under load: do clients that come at once wait in order, how long, and on what memory?
 
-    python bench/web.py [--checkpoint DIR] [--clients 10] [--rounds 10] [--steps 100]
+    bench/web.py [--checkpoint DIR] [--clients 10] [--rounds 10] [--steps 100]
 
 In each round every client sends a photograph to the page's /complete, one right after another.
 Memory is the server's resident set after the first round, when all is loaded, and after the last.
