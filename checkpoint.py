@@ -1,11 +1,12 @@
 """Checkpoint folders: weights with their configuration, switched atomically; TensorFlow 1 import.
 
-    checkpoint/step-00000500/   config.json  weights.npz  training.npz  state.json
-    models/faces64/             config.json  weights.npz
+    checkpoint/step-00000500/   config.json  weights.npz  linear.npz  training.npz  state.json
+    models/faces64/             config.json  weights.npz  linear.npz
 
-weights.npz holds the variables of the networks by name ("generator/h1/kernel"), training.npz those
-of the optimisers, state.json the counters. A zip archive carries a checksum of every member, so a
-damaged file is noticed.
+weights.npz holds the variables of the networks by name ("generator/h1/kernel"), linear.npz the
+linear model of the training pictures (linear.py; models of other programs have none), training.npz
+the variables of the optimisers, state.json the counters. A zip archive carries a checksum of every
+member, so a damaged file is noticed.
 """
 
 import fcntl
@@ -38,11 +39,13 @@ class DamagedCheckpoint(ValueError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What one folder holds; training and state are empty where only a model was saved."""
+    """What one folder holds; training and state are empty where only a model was saved, and linear
+    where it has no linear model."""
 
     path: Path
     config: dict
     weights: Arrays
+    linear: Arrays
     training: Arrays
     state: dict
 
@@ -53,11 +56,14 @@ def save(
     weights: Arrays,
     training: Arrays | None = None,
     state: dict | None = None,
+    linear: Arrays | None = None,
 ) -> None:
     """Write a checkpoint folder under a temporary name, then rename it."""
     with replacing(path) as folder:
         folder.mkdir()
         np.savez(folder / "weights.npz", **weights)
+        if linear:
+            np.savez(folder / "linear.npz", **linear)
         if training:
             np.savez(folder / "training.npz", **training)
             _write_json(folder / "state.json", state)
@@ -167,14 +173,16 @@ def _load_one(path: Path) -> Checkpoint:
     try:
         config = json.loads((path / "config.json").read_text())
         weights = _read_arrays(path / "weights.npz")
-        training, state = {}, {}
+        linear, training, state = {}, {}, {}
+        if (path / "linear.npz").exists():
+            linear = _read_arrays(path / "linear.npz")
         if (path / "training.npz").exists() or (path / "state.json").exists():
             training = _read_arrays(path / "training.npz")
             state = json.loads((path / "state.json").read_text())
     except _UNREADABLE as error:
         why = " ".join(str(error).split())
         raise DamagedCheckpoint(f"{path}: damaged checkpoint ({why})") from None
-    return Checkpoint(path, config, weights, training, state)
+    return Checkpoint(path, config, weights, linear, training, state)
 
 
 def _read_arrays(path: Path) -> Arrays:
@@ -246,7 +254,7 @@ def _load_tf1(prefix: str) -> Checkpoint:
     shift = 1 if any("d_bn0/" in name for name in names) else 0
     weights = {our_name(name, shift): array for name, array in found.items()}
     try:
-        return Checkpoint(Path(prefix), _tf1_config(weights), weights, {}, {})
+        return Checkpoint(Path(prefix), _tf1_config(weights), weights, {}, {}, {})
     except KeyError as error:
         raise ValueError(f"{prefix}: not a DCGAN checkpoint (no variable {error})") from None
 

@@ -14,7 +14,7 @@ def parser() -> argparse.ArgumentParser:
     import losses
     import masks
     import starts
-    from completion import CONTEXTS, FITS, PRESETS
+    from completion import CONTEXTS, FITS, GUIDES, PRESETS
 
     presets = "\n".join(f"  {name}: {_described(options)}" for name, options in PRESETS.items())
     p = argparse.ArgumentParser(
@@ -72,6 +72,8 @@ def parser() -> argparse.ArgumentParser:
     flag(find, "--lam", type=non_negative_float, help="weight of the perceptual loss")
     flag(find, "--context", choices=CONTEXTS, help="known pixels count alike, or by nearness")
     flag(find, "--window", type=positive_int, help="of that nearness, in pixels, odd")
+    flag(find, "--guide", choices=GUIDES, help="linear: the linear model of the training pictures "
+         "guides the search within the hole, and tells what G missed")  # fmt: skip
     flag(find, "--norm", choices=losses.NORMS, help="of the contextual loss")
     flag(find, "--prior", choices=losses.PRIORS, help="perceptual loss: -log D, or log(1 - D)")
     flag(find, "--blend", choices=blend.METHODS)
@@ -84,10 +86,11 @@ def _described(options) -> str:
     rate = f"lr {found.lr} {found.schedule}, " if found.approach in ("adam", "momentum") else ""
     prior = f" (prior weight {found.prior_weight})" if found.clip == "none" else ""
     window = f" (window {options.window})" if options.context == "weighted" else ""
+    guide = f", guide {options.guide}" if options.guide != "none" else ""
     return (
         f"{found.approach}, {found.steps} steps, {rate}start {found.start}, "
         f"clip {found.clip}{prior}, lam {options.objective.lam}, "
-        f"context {options.context}{window}, norm {options.objective.norm}, "
+        f"context {options.context}{window}{guide}, norm {options.objective.norm}, "
         f"prior {options.objective.prior}, blend {options.blend}"
     )
 
@@ -116,6 +119,11 @@ def main() -> int:
     given = {name: value for name, value in vars(arguments).items() if value is not None}
     options = with_changes(PRESETS[arguments.preset], given)
     model = DCGAN.restore(checkpoint.choose(arguments.checkpoint_dir), warn=print)
+    if arguments.guide == "linear" and model.linear is None:
+        raise ValueError(
+            f"--guide is linear, but {model.path} has no linear model; train-dcgan.py makes one "
+            "when it resumes or starts a training"
+        )
     size = model.config.image_size
     if arguments.img_size not in (None, size):
         raise ValueError(f"--img-size is {arguments.img_size}, but the model makes {size} pixels")

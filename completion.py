@@ -9,6 +9,7 @@ exception, because that mask means to give them.
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -23,20 +24,25 @@ import starts
 from align import geometry, landmarks
 from align.paste import bounded_blend, paste_back
 from checkpoint import cached
+from linear import Given
 from model import DCGAN, Progress
 from ops import block_means
 
 CONTEXTS = ("plain", "weighted")
+GUIDES = ("none", "linear")
 FITS = ("resize", "face")
 ANCHORS = "innerEyesAndBottomLip"  # what align-dlib.py aligns training faces by, unless told else
 
+HIDDEN_WEIGHT = 0.2  # in a guided search, of what a known pixel counts on average
 THIN = 0.05  # of a picture's shorter side: holes that reach this far beyond the square are filled
 
 
 @dataclass(frozen=True)
 class Options:
     """How to complete. context: whether known pixels count alike or by their nearness to the hole,
-    within `window` pixels; blend: one of blend.METHODS; alternatives: results for each picture.
+    within `window` pixels; blend: one of blend.METHODS; alternatives: results for each picture;
+    guide: whether the linear model of the training pictures, where the model has one, says what to
+    expect in the hole, see search.
     """
 
     search: latent.Search = latent.Search()
@@ -45,9 +51,12 @@ class Options:
     window: int = 15
     blend: str = "none"
     alternatives: int = 1
+    guide: str = "none"
 
     def __post_init__(self):
-        for name, choices in (("context", CONTEXTS), ("blend", blend.METHODS)):
+        for name, choices in (
+            ("context", CONTEXTS), ("blend", blend.METHODS), ("guide", GUIDES),
+        ):  # fmt: skip
             if (value := getattr(self, name)) not in choices:
                 raise ValueError(f"{name} is {value!r}; choose from {', '.join(choices)}")
         masks.check_window(self.window)
@@ -63,6 +72,7 @@ PRESETS = {
         search=latent.Search("lbfgs", steps=30, start="ridge", clip="none", prior_weight=0.3),
         context="weighted",
         blend="poisson",
+        guide="linear",
     ),
 }
 
@@ -275,7 +285,13 @@ def search(
     alternative: int = 0,
     width: int | None = None,
 ) -> Iterator[Progress]:
-    """Search for all cases together; yields every step. `alternative` numbers the starts."""
+    """Search for all cases together; yields every step. `alternative` numbers the starts.
+
+    A guided search also agrees, less strictly, with what the linear model of the training pictures
+    expects in the hole (for alternatives, with a draw of it). To what G then makes it adds what
+    that model expects there of its difference from the known pixels: a generator misses much of
+    every photograph, and what it misses around a hole tells of what it misses within.
+    """
     pictures = np.stack([images.to_float(case.pixels) for case in cases])
     square_masks = np.stack([case.square_mask for case in cases])
     weights = square_masks
@@ -283,11 +299,19 @@ def search(
         by_mask = {m.tobytes(): m for m in square_masks}
         near = {k: masks.neighbourhood_weights(m, options.window) for k, m in by_mask.items()}
         weights = np.stack([near[m.tobytes()] for m in square_masks])
+    linear = model.linear if options.guide == "linear" and cases[0].means is None else None
+    expected, evidence = None, (pictures, square_masks)
+    if linear:
+        given = Given(linear, square_masks)
+        expected = given.expected(pictures, alternative, options.search.seed)
+        hidden = HIDDEN_WEIGHT * weights.sum(axis=(1, 2, 3)) / square_masks.sum(axis=(1, 2, 3))
+        weights = np.where(square_masks > 0, weights, hidden[:, None, None, None])
+        evidence = np.where(square_masks > 0, pictures, expected), np.ones_like(square_masks)
     kind, seed = options.search.start, options.search.seed
     fitted = fitted_starts(model) if kind != "random" else None
     first = alternative * options.search.restarts
     z = [
-        starts.start(kind, pictures, square_masks, model.config.z_dim, seed, restart, fitted)
+        starts.start(kind, *evidence, model.config.z_dim, seed, restart, fitted)
         for restart in range(first, first + options.search.restarts)
     ]
     objective, means = options.objective, None
@@ -296,9 +320,25 @@ def search(
         means = np.stack([case.means for case in cases])
     second_order = fitted and options.search.approach == "lbfgs"
     preconditioner = fitted.preconditioner(weights) if second_order else None
-    yield from model.complete(
-        pictures, square_masks, options.search, objective, weights, z, means, preconditioner, width
-    )
+    moments = model.complete(
+        pictures, square_masks, options.search, objective, weights, z, means, expected,
+        preconditioner, width,
+    )  # fmt: skip
+    yield from (Guided(**vars(moment), given=given) for moment in moments) if linear else moments
+
+
+@dataclass(frozen=True)
+class Guided(Progress):
+    """A moment of a guided search."""
+
+    given: Given
+
+    @cached_property
+    def generated(self) -> np.ndarray:
+        """G(z) with what the linear model expects that it missed, (N, S, S, C) in [-1, 1]."""
+        generated = self.model.generate(self.z, self.width)
+        missed = self.given.expected_differences(self.known - generated)
+        return np.clip(generated + missed, -1, 1)
 
 
 def fitted_starts(model: DCGAN) -> starts.Starts:

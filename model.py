@@ -19,6 +19,7 @@ import losses
 import ops
 from augment import augment, fold_in
 from config import Config
+from linear import LinearModel
 from networks import discriminator, fold, for_inference, generator
 
 ORIGINAL = losses.Objective()
@@ -56,6 +57,7 @@ class DCGAN:
         self._traced: dict = {}
         self.path: Path | None = None  # where it was restored from
         self.starts = None  # fitted by completion.py
+        self.linear: LinearModel | None = None  # of the training pictures; fitted by train-dcgan.py
 
     # Inference
 
@@ -294,13 +296,15 @@ class DCGAN:
         weights: np.ndarray | None = None,
         z: np.ndarray | Sequence[np.ndarray] | None = None,
         means: np.ndarray | None = None,
+        expected: np.ndarray | None = None,
         preconditioner: np.ndarray | None = None,
         width: int | None = None,
     ) -> Iterator["Progress"]:
         """Search for the z whose G(z) agrees with what is known; yields every step, writes nothing.
 
         pictures: (N, S, S, C) in [-1, 1]; masks: (N, S, S, 1), 1 = known; what is hidden is never
-        read. weights: of the contextual loss, (N, S, S, 1), default the masks. z: where to start,
+        read. weights: of the contextual loss, (N, S, S, 1), default the masks; those of hidden
+        pixels say how far to agree there with expected (N, S, S, C), default 0. z: where to start,
         (N, z_dim), or several such, of which each image keeps the best result; default one draw
         from options.seed for all. means: (N, B, B, C), block means that are given, for
         objective.lowres. preconditioner: (N, z_dim, z_dim), see latent.search. width: images
@@ -309,6 +313,7 @@ class DCGAN:
         """
         masks = np.asarray(masks, np.float32)
         known = np.where(masks > 0, np.asarray(pictures, np.float32), 0)
+        wanted = known if expected is None else np.where(masks > 0, known, expected)
         weights = masks if weights is None else np.asarray(weights, np.float32)
         if means is None:
             means = np.zeros((len(known), 1, 1, known.shape[3]), np.float32)
@@ -316,7 +321,7 @@ class DCGAN:
             draw = np.random.default_rng((options.seed, 0)).uniform(-1, 1, self.config.z_dim)
             z = np.tile(draw, (len(known), 1))
         starts = [z] if isinstance(z, np.ndarray) else z
-        task = Task(*(tf.constant(part, tf.float32) for part in (known, weights, means)))
+        task = Task(*(tf.constant(part, tf.float32) for part in (wanted, weights, means)))
         width = width or batch_width(len(known))
         evaluate = self.value_and_grad(task, objective, width)
         for step, z, loss in latent.search_restarts(evaluate, starts, options, preconditioner):
@@ -336,14 +341,14 @@ class DCGAN:
             if n.startswith("average/")
         }
         alone = {n: w for n, w in weights.items() if not n.startswith("average/")} | averaged
-        checkpoint.save(folder, dataclasses.asdict(self.config), alone)
+        checkpoint.save(folder, dataclasses.asdict(self.config), alone, linear=self._linear())
 
     def save_training(self, folder: Path) -> None:
         """Write into a training folder everything that a resumed run needs."""
         path = checkpoint.step_path(folder, self.position.step)
         state = dataclasses.asdict(self.position)
         config = dataclasses.asdict(self.config)
-        checkpoint.save(path, config, self.weights(), self._training(), state)
+        checkpoint.save(path, config, self.weights(), self._training(), state, self._linear())
 
     @classmethod
     def restore(cls, folder: Path | str, warn: Callable = lambda message: None) -> "DCGAN":
@@ -352,6 +357,7 @@ class DCGAN:
         saved = checkpoint.load(folder, warn)
         model = cls(Config.from_dict(saved.config))
         model._load_weights(saved)
+        model._load_linear(saved)
         model.path = saved.path
         return model
 
@@ -362,12 +368,14 @@ class DCGAN:
         if not saved.training:
             raise ValueError(f"{saved.path}: holds a model but no training state; use --init-from")
         self._load_weights(saved)
+        self._load_linear(saved)
         _assign(self._training_variables(), saved.training, saved.path)
         self.position = Position(**saved.state)
         return saved.path
 
     def init_from(self, folder: Path | str) -> None:
-        """Start from the weights of another model, with fresh optimisers and counters."""
+        """Start from the weights of another model, with fresh optimisers and counters. Its linear
+        model stays behind: it was of other pictures."""
         self._load_weights(checkpoint.load(folder))
 
     def weights(self) -> checkpoint.Arrays:
@@ -381,6 +389,12 @@ class DCGAN:
             weights = b"".join(v.numpy().tobytes() for v in generator.weights)
             self._fingerprint = f"{zlib.crc32(weights):08x}"
         return self._fingerprint
+
+    def _linear(self) -> checkpoint.Arrays:
+        return self.linear.to_arrays() if self.linear else {}
+
+    def _load_linear(self, saved: checkpoint.Checkpoint) -> None:
+        self.linear = LinearModel.from_arrays(saved.linear) if saved.linear else None
 
     def _training(self) -> checkpoint.Arrays:
         return {name: v.numpy() for name, v in self._training_variables().items()}
@@ -419,7 +433,7 @@ class DCGAN:
 
 
 class Task(NamedTuple):
-    """What a search is given: pictures (N, S, S, C), zero where hidden; weights (N, S, S, 1) of the
+    """What a search is given: pictures (N, S, S, C) to agree with; weights (N, S, S, 1) of the
     contextual loss; block means (N, B, B, C), unused without objective.lowres."""
 
     pictures: tf.Tensor

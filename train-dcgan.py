@@ -111,6 +111,8 @@ def main() -> int:
 
     import checkpoint
     import devices
+    import images
+    import linear
     from config import from_flags
     from data.pipeline import open_dataset
     from training import Run, start, train
@@ -149,6 +151,10 @@ def main() -> int:
         if chief and arguments.no_resume and checkpoint.exists(course.checkpoint_dir):
             aside = checkpoint.set_aside(course.checkpoint_dir)
             print(f"moved the earlier checkpoints to {aside}")
+        if chief and model.linear is None:
+            print("fitting a linear model to the pictures, for completions", flush=True)
+            some = (images.to_float(pixels) for pixels in data.some(linear.PICTURES))
+            model.linear = linear.LinearModel.of_training(some, "flip" in config.augment)
         train(model, data, own, evaluate)
     for path, reason in data.skipped[:10]:
         print(f"skipped {path}: {reason}")

@@ -101,11 +101,6 @@ def watch(
     held_out = None
     if validation:
         opened = open_dataset(validation, config.image_size, config.channels, crop, batch_size=1)
-        held_out = some(opened)
-    return Watcher(some(data), held_out, features.load("auto"), warn)
-
-
-def some(data: Data) -> np.ndarray:
-    """At most MOST pictures of data, always the same ones: uint8 (N, S, S, C)."""
-    chosen = np.random.default_rng(0).permutation(data.count)[:MOST]
-    return data.load(np.sort(chosen))
+        held_out = np.concatenate(list(opened.some(MOST)))
+    training = np.concatenate(list(data.some(MOST)))
+    return Watcher(training, held_out, features.load("auto"), warn)

@@ -23,6 +23,8 @@ from data import tfrecord
 Load = Callable[[np.ndarray], np.ndarray]  # indices (N,) -> uint8 (N, S, S, C)
 Skipped = list[tuple[Path, str]]  # a file, and why it cannot be read
 
+TOGETHER = 256  # pictures that some() holds at a time
+
 
 @dataclass
 class Data:
@@ -99,6 +101,12 @@ class Data:
         except (ValueError, OSError) as fault:
             self._fault = fault
             raise
+
+    def some(self, most: int) -> Iterator[np.ndarray]:
+        """At most `most` pictures, always the same ones, some at a time: uint8 (N, S, S, C)."""
+        chosen = np.sort(np.random.default_rng(0).permutation(self.count)[:most])
+        for first in range(0, len(chosen), TOGETHER):
+            yield self.load(chosen[first : first + TOGETHER])
 
     @contextmanager
     def reading(self) -> Iterator[None]:

@@ -7,6 +7,8 @@ import numpy as np
 
 from checkpoint import cached
 from config import Config
+from data.drawn import drawn_faces
+from linear import LinearModel
 from model import DCGAN
 from starts import Starts
 
@@ -15,7 +17,8 @@ SIZE, Z = 16, 8
 
 @cache
 def lively(channels: int = 3, size: int = SIZE, gf_dim: int = 8) -> DCGAN:
-    """A model of larger weights than a fresh one; its starts are fitted to few pictures."""
+    """A model of larger weights than a fresh one; its starts are fitted to few pictures, and its
+    linear model to few drawn faces."""
     config = Config(image_size=size, channels=channels, gf_dim=gf_dim, df_dim=4, z_dim=Z)
     model = DCGAN(config)
     for network in (model.generator, model.discriminator):
@@ -23,6 +26,8 @@ def lively(channels: int = 3, size: int = SIZE, gf_dim: int = 8) -> DCGAN:
             if variable.path.endswith("kernel"):
                 variable.assign(variable * (40 if "h0_lin" in variable.path else 6))
     model.starts = Starts.from_arrays(_starts(model))
+    faces = drawn_faces(60, size)[..., :channels] / np.float32(127.5) - 1
+    model.linear = LinearModel.of_training([faces], mirrored=True)
     return model
 
 

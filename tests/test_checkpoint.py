@@ -10,6 +10,7 @@ import tensorflow as tf
 
 import checkpoint
 from config import Config
+from linear import LinearModel
 from model import DCGAN, Position
 
 CONFIG = Config(image_size=16, gf_dim=4, df_dim=4, z_dim=8, batch_size=4, ema=50.0,
@@ -38,6 +39,7 @@ def trained(tmp_path_factory):
     model = DCGAN(CONFIG)
     take_steps(model, range(2))
     model.position = Position(2, 1, 1, 3, 0.5)
+    model.linear = LinearModel.of_training(BATCHES, mirrored=True)
     model.save_training(folder)
     return model, folder
 
@@ -47,7 +49,8 @@ def folder(trained, tmp_path):
     """Three checkpoints, of steps 2, 4 and 6, all readable."""
     saved = checkpoint.load(trained[1])
     for step in (2, 4, 6):
-        parts = saved.config, saved.weights, saved.training, saved.state | {"step": step}
+        state = saved.state | {"step": step}
+        parts = saved.config, saved.weights, saved.training, state, saved.linear
         checkpoint.save(checkpoint.step_path(tmp_path / "checkpoint", step), *parts)
     return tmp_path / "checkpoint"
 
@@ -65,7 +68,7 @@ def test_a_checkpoint_holds_everything(trained):
     (path,) = checkpoint.step_paths(folder)
     assert path.name == "step-00000002"
     assert sorted(p.name for p in path.iterdir()) == [
-        "config.json", "state.json", "training.npz", "weights.npz",
+        "config.json", "linear.npz", "state.json", "training.npz", "weights.npz",
     ]  # fmt: skip
     saved = checkpoint.load(folder)
     assert Config.from_dict(saved.config) == CONFIG
@@ -91,6 +94,7 @@ def test_a_resumed_model_takes_the_same_steps(trained):
     DCGAN(CONFIG)
     resumed = DCGAN(CONFIG)
     assert resumed.resume(folder) == folder / "step-00000002"
+    np.testing.assert_equal(vars(resumed.linear), vars(model.linear))
     assert resumed.position == model.position
     uninterrupted = DCGAN(CONFIG)
     take_steps(uninterrupted, range(4))
@@ -103,10 +107,12 @@ def test_a_resumed_model_takes_the_same_steps(trained):
 def test_a_model_folder_restores_to_the_same_function(trained, tmp_path):
     model, _ = trained
     model.save(tmp_path / "model")
-    assert sorted(p.name for p in (tmp_path / "model").iterdir()) == ["config.json", "weights.npz"]
+    names = sorted(p.name for p in (tmp_path / "model").iterdir())
+    assert names == ["config.json", "linear.npz", "weights.npz"]
     assert not any("average" in name for name in checkpoint.load(tmp_path / "model").weights)
     restored = DCGAN.restore(tmp_path / "model")
     assert restored.config == CONFIG
+    np.testing.assert_equal(vars(restored.linear), vars(model.linear))
     z = model.draw(3)
     np.testing.assert_array_equal(restored.generate(z), model.generate(z))
     np.testing.assert_array_equal(restored.logits(BATCHES[0]), model.logits(BATCHES[0]))
@@ -121,6 +127,7 @@ def test_init_from_takes_weights_with_fresh_optimisers_and_counters(trained):
     for name, array in model.weights().items():
         np.testing.assert_array_equal(tuned.weights()[name], array)
     assert tuned.position == Position()
+    assert tuned.linear is None  # of other pictures; the training fits its own
     assert not any(value.any() for value in tuned._training().values())
 
 

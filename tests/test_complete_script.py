@@ -223,6 +223,17 @@ def test_another_size_is_refused(call, tmp_path):
     assert_refused(call("in", "--imgSize", 64), f"--img-size is 64, but the model makes {SIZE}")
 
 
+def test_a_guide_asked_for_by_name_needs_a_linear_model(call, models, tmp_path, monkeypatch):
+    write(tmp_path / "in", 1)
+    assert call("in", *FEW, "--guide", "linear")[0] == 0
+    folders, restored = models
+    monkeypatch.setattr(restored[folders[3]], "linear", None)
+    words = f"--guide is linear, but {folders[3]} has no linear model"
+    assert_refused(call("in", *FEW, "--outDir", "out", "--guide", "linear"), words)
+    assert not (tmp_path / "out").exists()
+    assert call("in", *FEW, "--outDir", "out")[0] == 0
+
+
 def test_starts_are_fitted_once_and_kept_beside_the_model(models):
     def never():
         raise AssertionError("fitted again")

@@ -20,9 +20,12 @@ from align import geometry
 from completion import PRESETS, Hole, Options, prepare, with_changes
 from data.drawn import drawn_faces
 from latent import Search
+from linear import Given
 from losses import Objective
 
-QUICK = Options(Search(steps=2, lr=0.1, start="ridge"), Objective(), "weighted", 7, "poisson")
+QUICK = Options(
+    Search(steps=2, lr=0.1, start="ridge"), Objective(), "weighted", 7, "poisson", guide="linear"
+)
 POINTS = [(38, 25), (60, 24), (50, 48)]  # inner corners of the eyes, bottom lip, of a picture
 # Size of a picture, and how it is placed on the model's square.
 KINDS = {
@@ -323,6 +326,47 @@ def test_the_seed_decides_and_nothing_else(sixty, start, alternative):
     elsewhere = [dataclasses.replace(case, path=Path("another")) for case in sixty[:2]]
     np.testing.assert_array_equal(found(3), found(3, elsewhere))
     assert not np.array_equal(found(3), found(4))
+
+
+def test_a_guided_search_adds_what_the_linear_model_expects_that_g_missed(sixty):
+    model, case = lively(), sixty[0]
+    moment = last(completion.search(model, [case], QUICK))
+    raw = model.generate(moment.z, moment.width)
+    known = images.to_float(case.pixels)[None]
+    missed = Given(model.linear, case.square_mask[None]).expected_differences(known - raw)
+    np.testing.assert_array_equal(moment.generated, np.clip(raw + missed, -1, 1))
+    inside = case.square_mask[None, ..., 0] == 0
+    assert np.abs(missed[inside]).max() > 0.05
+
+
+def test_a_guided_search_agrees_with_what_the_linear_model_expects_in_the_hole(sixty):
+    """More than one without a guide does, and nearer to the truth, where pictures are alike."""
+    model, cases = lively(), sixty[:20]
+    masks_ = np.stack([case.square_mask for case in cases])
+    true = images.to_float(drawn_faces(20, SIZE))
+    expected = Given(model.linear, masks_).expected(true)
+
+    def apart(guide, other):
+        options = with_changes(QUICK, {"guide": guide, "approach": "lbfgs", "steps": 10})
+        generated = last(completion.search(model, cases, options)).generated
+        return (np.abs(generated - other) * (masks_ == 0)).sum() / (masks_ == 0).sum()
+
+    assert apart("linear", expected) < 0.8 * apart("none", expected)
+    assert apart("linear", true) < 0.8 * apart("none", true)
+
+
+def test_without_a_linear_model_or_with_block_means_nothing_guides(sixty, tmp_path, monkeypatch):
+    path = save(tmp_path / "a.png", noise((SIZE, SIZE, 3)))
+    lowres = prepare(path, SIZE, 3, Hole("lowres"))
+
+    def found(case, guide):
+        moment = last(completion.search(lively(), [case], with_changes(QUICK, {"guide": guide})))
+        return moment.generated
+
+    np.testing.assert_array_equal(found(lowres, "linear"), found(lowres, "none"))
+    assert not np.array_equal(found(sixty[0], "linear"), found(sixty[0], "none"))
+    monkeypatch.setattr(lively(), "linear", None)
+    np.testing.assert_array_equal(found(sixty[0], "linear"), found(sixty[0], "none"))
 
 
 def test_alternatives_start_elsewhere(sixty):

@@ -11,17 +11,20 @@ ROOT = Path(__file__).resolve().parents[1]
 LEVELS = """
 cli blend tables devices
 ops augment images features
-losses starts checkpoint journal config metrics masks data align gallery baselines
-latent networks
+losses linear checkpoint journal config metrics masks data align gallery baselines
+starts networks
+latent
 model
 training completion watching sampling
 outputs methods
 jobs evaluation
 """
-NETWORKS = set("ops augment losses starts latent checkpoint journal config networks model".split())
+NETWORKS = set(
+    "ops augment losses linear starts latent checkpoint journal config networks model".split()
+)
 PICTURES = set("blend images features data align metrics masks".split())
 TOP = {"web", "bench", "tests"}  # and every script: they may import anything
-WITHOUT_TENSORFLOW = "masks blend align latent starts metrics cli images".split()
+WITHOUT_TENSORFLOW = "masks blend align latent linear starts metrics cli images".split()
 
 
 def level_of() -> dict[str, int]:

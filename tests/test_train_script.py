@@ -18,6 +18,7 @@ from stress_kill import COURSE, assert_readable, assert_same_end, lines, train, 
 
 import checkpoint
 import images
+from model import DCGAN
 
 # After Ctrl-C, also one that came with the last step or when Python itself was ending.
 STOPPED = (130, 0, -signal.SIGINT)
@@ -86,6 +87,7 @@ def test_everything_lands_where_the_flags_say(alone, faces):
     assert sorted(path.name for path in (alone / "checkpoint").iterdir()) == [
         ".lock", "metrics.jsonl", "step-00000008", "step-00000010", "step-00000012",
     ]  # fmt: skip
+    assert DCGAN.restore(alone / "checkpoint").linear.size == 16
     names = sorted(path.name for path in (alone / "samples").iterdir())
     assert names == ["train_01_0005.png", "train_03_0010.png"]
     grid = images.read(alone / "samples" / names[0])
