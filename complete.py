@@ -119,11 +119,14 @@ def main() -> int:
     given = {name: value for name, value in vars(arguments).items() if value is not None}
     options = with_changes(PRESETS[arguments.preset], given)
     model = DCGAN.restore(checkpoint.choose(arguments.checkpoint_dir), warn=print)
-    if arguments.guide == "linear" and model.linear is None:
-        raise ValueError(
-            f"--guide is linear, but {model.path} has no linear model; train-dcgan.py makes one "
-            "when it resumes or starts a training"
-        )
+    if options.guide == "linear" and model.linear is None:
+        if arguments.guide:
+            raise ValueError(
+                f"--guide is linear, but {model.path} has no linear model of its training pictures "
+                "(train-dcgan.py fits one when it starts or resumes); choose none"
+            )
+        print(f"{model.path} has no linear model of its training pictures: nothing guides G")
+        options = with_changes(options, {"guide": "none"})
     size = model.config.image_size
     if arguments.img_size not in (None, size):
         raise ValueError(f"--img-size is {arguments.img_size}, but the model makes {size} pixels")

@@ -231,7 +231,9 @@ def test_a_guide_asked_for_by_name_needs_a_linear_model(call, models, tmp_path, 
     words = f"--guide is linear, but {folders[3]} has no linear model"
     assert_refused(call("in", *FEW, "--outDir", "out", "--guide", "linear"), words)
     assert not (tmp_path / "out").exists()
-    assert call("in", *FEW, "--outDir", "out")[0] == 0
+    status, said, _ = call("in", *FEW, "--outDir", "out")
+    assert status == 0 and "no linear model of its training pictures: nothing guides G" in said
+    assert report(tmp_path / "out")["face000"]["settings"]["guide"] == "none"
 
 
 def test_starts_are_fitted_once_and_kept_beside_the_model(models):
