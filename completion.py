@@ -288,9 +288,9 @@ def search(
     """Search for all cases together; yields every step. `alternative` numbers the starts.
 
     A guided search also agrees, less strictly, with what the linear model of the training pictures
-    expects in the hole (for alternatives, with a draw of it). To what G then makes it adds what
-    that model expects there of its difference from the known pixels: a generator misses much of
-    every photograph, and what it misses around a hole tells of what it misses within.
+    expects in the hole. To what G then makes it adds what that model expects there of its
+    difference from the known pixels: a generator misses much of every photograph, and what it
+    misses around a hole tells of what it misses within. Alternatives expect a draw, not the mean.
     """
     pictures = np.stack([images.to_float(case.pixels) for case in cases])
     square_masks = np.stack([case.square_mask for case in cases])
@@ -299,15 +299,16 @@ def search(
         by_mask = {m.tobytes(): m for m in square_masks}
         near = {k: masks.neighbourhood_weights(m, options.window) for k, m in by_mask.items()}
         weights = np.stack([near[m.tobytes()] for m in square_masks])
+    seed = options.search.seed
     linear = model.linear if options.guide == "linear" and cases[0].means is None else None
     expected, evidence = None, (pictures, square_masks)
     if linear:
         given = Given(linear, square_masks)
-        expected = given.expected(pictures, alternative, options.search.seed)
+        expected = given.expected(pictures, alternative, seed)
         hidden = HIDDEN_WEIGHT * weights.sum(axis=(1, 2, 3)) / square_masks.sum(axis=(1, 2, 3))
         weights = np.where(square_masks > 0, weights, hidden[:, None, None, None])
         evidence = np.where(square_masks > 0, pictures, expected), np.ones_like(square_masks)
-    kind, seed = options.search.start, options.search.seed
+    kind = options.search.start
     fitted = fitted_starts(model) if kind != "random" else None
     first = alternative * options.search.restarts
     z = [
@@ -324,20 +325,23 @@ def search(
         pictures, square_masks, options.search, objective, weights, z, means, expected,
         preconditioner, width,
     )  # fmt: skip
-    yield from (Guided(**vars(moment), given=given) for moment in moments) if linear else moments
+    for moment in moments:
+        yield Guided(**vars(moment), given=given, draw=alternative, seed=seed) if linear else moment
 
 
 @dataclass(frozen=True)
 class Guided(Progress):
-    """A moment of a guided search."""
+    """A moment of a guided search; given, draw, seed: what is expected, see Given."""
 
     given: Given
+    draw: int
+    seed: int
 
     @cached_property
     def generated(self) -> np.ndarray:
         """G(z) with what the linear model expects that it missed, (N, S, S, C) in [-1, 1]."""
         generated = self.model.generate(self.z, self.width)
-        missed = self.given.expected_differences(self.known - generated)
+        missed = self.given.expected_differences(self.known - generated, self.draw, self.seed)
         return np.clip(generated + missed, -1, 1)
 
 

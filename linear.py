@@ -23,6 +23,7 @@ PICTURES = 10_000  # that it is fitted to at most
 EACH = 4  # pictures for each component at least; with fewer, axes describe those pictures alone
 LEAST_NOISE = 1e-5  # variance of a pixel around the model; 0 could not be solved for
 LEAST_VARIANCE = 1e-6  # of the largest; below are rounding errors
+SPREAD = 0.5  # of draws, of what the model has; at 1 faces get features twice (models/faces64)
 NEIGHBOURS = 4.0  # pixels that err together: channels and neighbours, see Given._noise
 
 
@@ -124,15 +125,22 @@ class Given:
 
     def expected(self, images: np.ndarray, draw: int = 0, seed: int = 0) -> np.ndarray:
         """The images to expect given the known pixels of (N, S, S, C): float32, smooth. At draw 0;
-        later ones are drawn from the distribution whose mean that is."""
-        unit = np.random.default_rng((seed, draw)).standard_normal(len(self.scale)) * (draw > 0)
-        return self._enlarged(self.codes(images, unit), self.model.mean)
+        later ones are drawn around that, from SPREAD of the model's distribution."""
+        return self._enlarged(self.codes(images, self._unit(draw, seed)), self.model.mean)
 
-    def expected_differences(self, differences: np.ndarray) -> np.ndarray:
+    def expected_differences(
+        self, differences: np.ndarray, draw: int = 0, seed: int = 0
+    ) -> np.ndarray:
         """The differences (N, S, S, C) between two images each to expect where they are hidden,
-        given those that are known: float32, smooth."""
+        given those that are known: float32, smooth. Draws as for expected, of the same deviation.
+        """
         nothing = np.zeros_like(self.model.mean)
-        return self._enlarged(self.codes(differences, 0 * self.scale, nothing), nothing)
+        return self._enlarged(self.codes(differences, self._unit(draw, seed), nothing), nothing)
+
+    def _unit(self, draw: int, seed: int) -> np.ndarray:
+        if draw == 0:
+            return np.zeros_like(self.scale)
+        return SPREAD * np.random.default_rng((seed, draw)).standard_normal(len(self.scale))
 
     def codes(
         self, images: np.ndarray, unit: np.ndarray, mean: np.ndarray | None = None

@@ -374,6 +374,20 @@ def test_alternatives_start_elsewhere(sixty):
     assert all(not np.array_equal(starts[i], starts[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
 
 
+def test_alternatives_of_a_guided_search_differ_in_the_hole_as_draws_do(sixty):
+    model, cases = lively(), sixty[:8]
+    inside = np.stack([case.square_mask[..., 0] == 0 for case in cases])
+    first, second = (
+        last(completion.search(model, cases, QUICK, number)).completed for number in (1, 2)
+    )
+    given = Given(model.linear, np.stack([case.square_mask for case in cases]))
+    known = np.stack([images.to_float(case.pixels) for case in cases])
+    drawn = given.expected(known, 1) - given.expected(known, 2)
+    apart = np.abs(first - second)[inside].mean()
+    assert apart > 0.5 * np.abs(drawn)[inside].mean() > 0
+    np.testing.assert_array_equal(first[~inside], second[~inside])
+
+
 # Any picture
 
 
