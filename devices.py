@@ -61,9 +61,9 @@ def _join(address: str) -> tf.distribute.Strategy:
     resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
     workers = resolver.cluster_spec().as_dict()
     names = ", ".join(address for job in workers.values() for address in job)
-    print(f"this is worker {address}; waiting for all of {names}", flush=True)
     try:
         with _interruptible():
+            print(f"this is worker {address}; waiting for all of {names}", flush=True)
             return tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except tf.errors.OpError as error:
         raise ValueError(
