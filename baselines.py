@@ -15,6 +15,7 @@ import numpy as np
 import scipy.linalg
 
 import images
+from linear import rows_by_mask
 
 Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -124,8 +125,8 @@ class PPCA:
         noise = self.noise * caution
         weights = self.axes * np.sqrt(np.maximum(self.variances - self.noise, 0))[:, None]  # (K, D)
         filled = np.empty((len(pictures), self.mean.size))
-        for rows, mask in _by_mask(masks):
-            known = np.broadcast_to(mask, self.shape).ravel() > 0
+        for rows in rows_by_mask(masks):
+            known = np.broadcast_to(masks[rows[0]], self.shape).ravel() > 0
             inside = weights[:, known].astype(np.float64)
             precision = inside @ inside.T + noise * np.eye(len(inside))
             differences = pictures[rows].reshape(len(rows), -1)[:, known] - self.mean[known]
@@ -149,12 +150,3 @@ def _orthonormal(columns: np.ndarray) -> np.ndarray:
     values, vectors = np.linalg.eigh(columns.T @ columns)
     real = values > 1e-12 * values.max(initial=0)  # the rest is rounding
     return columns @ (vectors[:, real] / np.sqrt(values[real]))
-
-
-def _by_mask(masks: np.ndarray) -> Iterator[tuple[list[int], np.ndarray]]:
-    """Each different mask with the rows that have it: one system is solved for all of them."""
-    rows_of: dict[bytes, list[int]] = {}
-    for row, mask in enumerate(masks):
-        rows_of.setdefault(mask.tobytes(), []).append(row)
-    for rows in rows_of.values():
-        yield rows, masks[rows[0]]

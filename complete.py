@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     flag(find, "--context", choices=CONTEXTS, help="known pixels count alike, or by nearness")
     flag(find, "--window", type=positive_int, help="of that nearness, in pixels, odd")
     flag(find, "--guide", choices=GUIDES, help="linear: the linear model of the training pictures "
-         "guides the search within the hole, and tells what G missed")  # fmt: skip
+         "guides the search within the hole, and tells what G missed; not with lowres")  # fmt: skip
     flag(find, "--norm", choices=losses.NORMS, help="of the contextual loss")
     flag(find, "--prior", choices=losses.PRIORS, help="perceptual loss: -log D, or log(1 - D)")
     flag(find, "--blend", choices=blend.METHODS)

@@ -24,7 +24,7 @@ import starts
 from align import geometry, landmarks
 from align.paste import bounded_blend, paste_back
 from checkpoint import cached
-from linear import Given
+from linear import Given, rows_by_mask
 from model import DCGAN, Progress
 from ops import block_means
 
@@ -291,14 +291,15 @@ def search(
     expects in the hole. To what G then makes it adds what that model expects there of its
     difference from the known pixels: a generator misses much of every photograph, and what it
     misses around a hole tells of what it misses within. Alternatives expect a draw, not the mean.
+    Where block means are given, they are the guide and the linear model is not asked.
     """
     pictures = np.stack([images.to_float(case.pixels) for case in cases])
     square_masks = np.stack([case.square_mask for case in cases])
     weights = square_masks
     if options.context == "weighted":
-        by_mask = {m.tobytes(): m for m in square_masks}
-        near = {k: masks.neighbourhood_weights(m, options.window) for k, m in by_mask.items()}
-        weights = np.stack([near[m.tobytes()] for m in square_masks])
+        weights = np.empty_like(square_masks)
+        for rows in rows_by_mask(square_masks):
+            weights[rows] = masks.neighbourhood_weights(square_masks[rows[0]], options.window)
     seed = options.search.seed
     linear = model.linear if options.guide == "linear" and cases[0].means is None else None
     expected, evidence = None, (pictures, square_masks)

@@ -23,7 +23,7 @@ PICTURES = 10_000  # that it is fitted to at most
 EACH = 4  # pictures for each component at least; with fewer, axes describe those pictures alone
 LEAST_NOISE = 1e-5  # variance of a pixel around the model; 0 could not be solved for
 LEAST_VARIANCE = 1e-6  # of the largest; below are rounding errors
-SPREAD = 0.5  # of draws, of what the model has; at 1 faces get features twice (models/faces64)
+SPREAD = 0.5  # deviation of draws over the model's own; at 1 noses and mouths come out doubled
 NEIGHBOURS = 4.0  # pixels that err together: channels and neighbours, see Given._noise
 
 
@@ -110,8 +110,8 @@ class Known(NamedTuple):
 class Given:
     """A linear model of images of which some pixels are known: masks (N, S, S, 1), 1 where known.
 
-    What depends on the masks alone is computed once, in 80 ms for each different one. Products are
-    made image by image: of several at once they would round differently.
+    What depends on the masks alone is computed once, in some 80 ms for each different one. Products
+    are made image by image: of several at once they would round differently.
     """
 
     def __init__(self, model: LinearModel, masks: np.ndarray) -> None:
@@ -125,7 +125,7 @@ class Given:
 
     def expected(self, images: np.ndarray, draw: int = 0, seed: int = 0) -> np.ndarray:
         """The images to expect given the known pixels of (N, S, S, C): float32, smooth. At draw 0;
-        later ones are drawn around that, from SPREAD of the model's distribution."""
+        later ones are drawn around that, SPREAD times as far as the model's distribution goes."""
         return self._enlarged(self.codes(images, self._unit(draw, seed)), self.model.mean)
 
     def expected_differences(
@@ -181,7 +181,7 @@ class Given:
 
 
 def rows_by_mask(masks: np.ndarray) -> list[list[int]]:
-    """The rows of each different mask."""
+    """The rows of each different mask (N, S, S, 1): what depends on it alone is computed once."""
     rows_of: dict[bytes, list[int]] = {}
     for row, mask in enumerate(masks):
         rows_of.setdefault(mask.tobytes(), []).append(row)

@@ -10,8 +10,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # Lowest first; what stands on one line does not import each other. A new module is placed here.
 LEVELS = """
 cli blend tables devices
-ops augment images features
-losses linear checkpoint journal config metrics masks data align gallery baselines
+ops augment images features linear
+losses checkpoint journal config metrics masks data align gallery baselines
 starts networks
 latent
 model

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import images
-from data import prepare
+from data import pipeline, prepare
 from data.drawn import drawn_faces
 from data.pipeline import Data, available_bytes, open_dataset
 
@@ -162,6 +162,16 @@ def test_a_resumed_epoch_is_the_rest_of_it(folder, start_step):
     assert len(rest) == 4 - start_step
     for expected, batch in zip(whole[start_step:], rest, strict=True):
         np.testing.assert_array_equal(batch, expected)
+
+
+def test_some_are_the_same_every_time_and_come_some_at_a_time(folder, monkeypatch):
+    monkeypatch.setattr(pipeline, "TOGETHER", 3)
+    data = open_dataset(folder, SIZE, batch_size=4)
+    parts = list(data.some(8))
+    assert [len(part) for part in parts] == [3, 3, 2]
+    np.testing.assert_array_equal(np.concatenate(parts), np.concatenate(list(data.some(8))))
+    everything = np.concatenate(list(data.some(100)))
+    np.testing.assert_array_equal(everything, data.load(np.arange(data.count)))
 
 
 def test_the_dataset_knows_its_length_and_shape(folder):

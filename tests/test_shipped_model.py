@@ -22,9 +22,7 @@ def model():
 
 def test_it_is_the_networks_and_what_searches_start_from_in_45_mb():
     files = {path.name: path.stat().st_size for path in checkpoint.SHIPPED.iterdir()}
-    assert files.keys() == {
-        "config.json", "linear.npz", "starts.npz", "weights.npz",
-    }  # fmt: skip
+    assert files.keys() == {"config.json", "linear.npz", "starts.npz", "weights.npz"}
     assert sum(files.values()) < 45e6
 
 
