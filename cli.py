@@ -4,14 +4,10 @@ import argparse
 import math
 import os
 import re
-import shutil
 import signal
 import sys
 import threading
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import NoReturn
 
 # Read by TensorFlow when it is imported, which every command does after this module. oneDNN is off
@@ -83,44 +79,6 @@ def import_tensorflow() -> None:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-
-
-@contextmanager
-def replacing(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` on success, else remove it.
-
-    Works for a file or a folder that the block creates. A folder in the way is removed last.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last: libraries choose the format by it.
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
-    try:
-        yield temporary
-        if path.is_dir():
-            shutil.rmtree(path)
-        temporary.replace(path)
-    except OSError as error:
-        if error.strerror and not error.filename:
-            error.filename = str(path)  # a full disk does not say what did not fit
-        raise
-    finally:
-        _remove(temporary)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary paths that processes killed within `replacing` left in a folder. Only
-    where no other process writes."""
-    for path in folder.glob(".*"):
-        if re.fullmatch(r"\..+\.[0-9a-f]{8}(\.[^.]*)?", path.name):
-            _remove(path)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 class StopRequest:

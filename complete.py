@@ -9,25 +9,34 @@ from cli import flag, fraction, non_negative_float, non_negative_int, positive_f
 
 
 def parser() -> argparse.ArgumentParser:
-    import blend
-    import latent
-    import losses
-    import masks
-    import starts
     from completion import CONTEXTS, FITS, GUIDES, PRESETS
+    from pictures import blend, masks
+    from search import latent, starts
+    from training import losses
 
     presets = "\n".join(f"  {name}: {_described(options)}" for name, options in PRESETS.items())
     p = argparse.ArgumentParser(
-        description=__doc__, epilog=f"presets (a flag given by hand wins):\n{presets}",
+        description=__doc__,
+        epilog=f"presets (a flag given by hand wins):\n{presets}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     p.add_argument("imgs", nargs="+", type=Path, help="pictures, or folders of pictures")
-    flag(p, "--checkpointDir", type=Path, help="folder of a model, ours or the original's "
-         "(default: ./checkpoint if it holds one, else the one that ships)")  # fmt: skip
+    flag(
+        p,
+        "--checkpointDir",
+        type=Path,
+        help="folder of a model, ours or the original's "
+        "(default: ./checkpoint if it holds one, else the one that ships)",
+    )
     flag(p, "--outDir", type=Path, default=Path("completions"), help="(default: %(default)s)")
     flag(p, "--outInterval", type=positive_int, default=50, help="steps between grids (50)")
-    flag(p, "--format", choices=("png", "jpg", "webp", "bmp"), default="png", help="of results/; "
-         "jpg alone changes known pixels a little (%(default)s)")  # fmt: skip
+    flag(
+        p,
+        "--format",
+        choices=("png", "jpg", "webp", "bmp"),
+        default="png",
+        help="of results/; jpg alone changes known pixels a little (%(default)s)",
+    )
     flag(p, "--preset", choices=PRESETS, default="best", help="(default: %(default)s)")
     flag(p, "--imgSize", type=positive_int, help="the model's size, checked against the checkpoint")
     flag(p, "--batch-size", type=positive_int, default=64, help="pictures searched for together")
@@ -47,8 +56,14 @@ def parser() -> argparse.ArgumentParser:
     place = p.add_argument_group("pictures of another size than the model's")
     flag(place, "--fit", choices=FITS, default="resize", help="the centre square, or the face")
     flag(place, "--face", dest="fit", action="store_const", const="face", help="= --fit face")
-    flag(place, "--face-points", nargs=3, type=_point, metavar="x,y", help="inner corners of the "
-         "eyes and bottom lip, in pixels, where no face is found")  # fmt: skip
+    flag(
+        place,
+        "--face-points",
+        nargs=3,
+        type=_point,
+        metavar="x,y",
+        help="inner corners of the eyes and bottom lip, in pixels, where no face is found",
+    )
 
     find = p.add_argument_group("search")
     flag(find, "--approach", choices=latent.APPROACHES)
@@ -72,8 +87,13 @@ def parser() -> argparse.ArgumentParser:
     flag(find, "--lam", type=non_negative_float, help="weight of the perceptual loss")
     flag(find, "--context", choices=CONTEXTS, help="known pixels count alike, or by nearness")
     flag(find, "--window", type=positive_int, help="of that nearness, in pixels, odd")
-    flag(find, "--guide", choices=GUIDES, help="linear: the linear model of the training pictures "
-         "guides the search within the hole, and tells what G missed; not with lowres")  # fmt: skip
+    flag(
+        find,
+        "--guide",
+        choices=GUIDES,
+        help="linear: the linear model of the training pictures "
+        "guides the search within the hole, and tells what G missed; not with lowres",
+    )
     flag(find, "--norm", choices=losses.NORMS, help="of the contextual loss")
     flag(find, "--prior", choices=losses.PRIORS, help="perceptual loss: -log D, or log(1 - D)")
     flag(find, "--blend", choices=blend.METHODS)
@@ -107,11 +127,11 @@ def main() -> int:
     cli.import_tensorflow()
     arguments = parser().parse_args()
 
-    import checkpoint
-    import masks
     from completion import PRESETS, Hole, with_changes
-    from jobs import Job, preview, run
+    from completion.folder import Job, preview, run
     from model import DCGAN
+    from pictures import masks
+    from training import checkpoint
 
     if arguments.invert_mask and not arguments.mask:
         raise ValueError("--invert-mask says how to read a mask file; give one with --mask")
@@ -134,20 +154,24 @@ def main() -> int:
         model,
         options,
         hole=Hole(
-            arguments.mask_type, options.search.seed, arguments.fraction, arguments.center_scale,
-            None, arguments.invert_mask, arguments.mask_alpha, arguments.dilate,
+            arguments.mask_type,
+            options.search.seed,
+            arguments.fraction,
+            arguments.center_scale,
+            None,
+            arguments.invert_mask,
+            arguments.mask_alpha,
+            arguments.dilate,
         ),
         out_dir=arguments.out_dir,
         fit=arguments.fit,
         face_points=arguments.face_points,
         masks_of=arguments.mask and masks.match(paths, arguments.mask),
-        references=arguments.reference and masks.match(
-            paths, arguments.reference, "true picture"
-        ),
+        references=arguments.reference and masks.match(paths, arguments.reference, "true picture"),
         interval=arguments.out_interval,
         batch_size=arguments.batch_size,
         suffix=arguments.format,
-    )  # fmt: skip
+    )
     if arguments.preview:
         failed = preview(job, paths)
         print(f"previews are in {arguments.out_dir / 'preview'}")
@@ -165,12 +189,12 @@ def _status(bad: int, count: int) -> int:
 def _inputs(arguments: argparse.Namespace) -> list[Path]:
     """The pictures to complete: of those found in folders, all but masks, true pictures and what
     this program has written."""
-    import images
-    from outputs import is_output
+    from completion.outputs import is_output
+    from pictures import files
 
     kept = []
     for given in arguments.imgs:
-        found = images.find([given])
+        found = files.find([given])
         if given.is_dir():
             others = [p.resolve() for p in (arguments.mask, arguments.reference) if p]
             others = [p for p in others if given.resolve() in p.parents]

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import cli
-import images
+from pictures import codecs
 
 ROOT = Path(__file__).resolve().parent
 PHOTOGRAPH = ROOT / "examples" / "astronaut.jpg"
@@ -57,10 +57,14 @@ def command(line: str) -> None:
 
 def show(path: Path) -> None:
     """One row: photograph, face with the hole, completed face, photograph with that face."""
-    row = [OUT / "photographs/astronaut.jpg", OUT / "completions/masked.png",
-           OUT / "completions/results/astronaut.png", OUT / "pasted/astronaut.png"]  # fmt: skip
-    panels = [images.fit(images.read(each), PANEL) for each in row]
-    images.write(path, np.concatenate(panels, axis=1))
+    row = [
+        OUT / "photographs/astronaut.jpg",
+        OUT / "completions/masked.png",
+        OUT / "completions/results/astronaut.png",
+        OUT / "pasted/astronaut.png",
+    ]
+    panels = [codecs.fit(codecs.read(each), PANEL) for each in row]
+    codecs.write(path, np.concatenate(panels, axis=1))
 
 
 if __name__ == "__main__":

@@ -20,29 +20,53 @@ Give --train what the model was trained on, whatever the methods. None gets a hi
 
 
 def parser() -> argparse.ArgumentParser:
-    import features
-    import gallery
     from completion import PRESETS
-    from evaluation import MASKS
+    from measuring import features, gallery
+    from measuring.evaluation import MASKS
 
     p = argparse.ArgumentParser(description=__doc__)
     what = p.add_subparsers(dest="what", required=True)
     completion = what.add_parser(
-        "completion", help="complete pictures whose truth is known, by several methods",
+        "completion",
+        help="complete pictures whose truth is known, by several methods",
         epilog=EPILOG.format(presets=", ".join(PRESETS), rule=gallery.RULE),
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     samples = what.add_parser("samples", help="compare samples with real pictures as sets")
-    flag(completion, "--mask", type=_names, default=["center"], metavar="LIST",
-         help=f"of {', '.join(MASKS)} (default: center)")  # fmt: skip
-    flag(completion, "--methods", type=_names, metavar="LIST", help="see below (default: best, "
-         "telea, ns, biharmonic; with --train also mean and ppca)")  # fmt: skip
-    flag(completion, "--picture", type=Path, metavar="FILE",
-         help="write the first pictures, a row for each method")  # fmt: skip
-    flag(completion, "--generated", action="store_true",
-         help="instead of --dataset: pictures that the model itself makes")  # fmt: skip
-    flag(completion, "--image-size", type=positive_int,
-         help="where no method needs a model (default: the model's, or 64)")  # fmt: skip
+    flag(
+        completion,
+        "--mask",
+        type=_names,
+        default=["center"],
+        metavar="LIST",
+        help=f"of {', '.join(MASKS)} (default: center)",
+    )
+    flag(
+        completion,
+        "--methods",
+        type=_names,
+        metavar="LIST",
+        help="see below (default: best, telea, ns, biharmonic; with --train also mean and ppca)",
+    )
+    flag(
+        completion,
+        "--picture",
+        type=Path,
+        metavar="FILE",
+        help="write the first pictures, a row for each method",
+    )
+    flag(
+        completion,
+        "--generated",
+        action="store_true",
+        help="instead of --dataset: pictures that the model itself makes",
+    )
+    flag(
+        completion,
+        "--image-size",
+        type=positive_int,
+        help="where no method needs a model (default: the model's, or 64)",
+    )
     flag(samples, "--truncation", type=positive_float, default=1.0, help="z in [-T, T] (1)")
     for sub, train in (
         (completion, "what mean and ppca are fitted to"),
@@ -52,10 +76,20 @@ def parser() -> argparse.ArgumentParser:
         flag(sub, "--train", type=Path, help=f"folder of training pictures: {train}")
         flag(sub, "--shared-people", action="store_true", help="evaluate people of --train too")
         flag(sub, "--count", type=positive_int, help="pictures, spread over the folder (all)")
-        flag(sub, "--checkpointDir", type=Path, help="folder of a model "
-             "(default: ./checkpoint if it holds one, else the one that ships)")  # fmt: skip
-        flag(sub, "--features", choices=features.NAMES, default="auto",
-             help="for distances of sets (auto: face where installed, else random)")  # fmt: skip
+        flag(
+            sub,
+            "--checkpointDir",
+            type=Path,
+            help="folder of a model "
+            "(default: ./checkpoint if it holds one, else the one that ships)",
+        )
+        flag(
+            sub,
+            "--features",
+            choices=features.NAMES,
+            default="auto",
+            help="for distances of sets (auto: face where installed, else random)",
+        )
         flag(sub, "--seed", type=non_negative_int, default=0, help="of holes and samples (0)")
         flag(sub, "--json", type=Path, metavar="FILE", help="write everything measured")
     return p
@@ -73,7 +107,9 @@ def main() -> int:
     found = _completion(arguments) if arguments.what == "completion" else _samples(arguments)
     if arguments.json:
         settings = {name: _plain(value) for name, value in vars(arguments).items()}
-        with cli.replacing(arguments.json) as temporary:
+        from pictures.files import replacing
+
+        with replacing(arguments.json) as temporary:
             temporary.write_text(json.dumps({"settings": settings} | found, indent=1) + "\n")
     return 0
 
@@ -84,12 +120,10 @@ def _plain(value):
 
 def _completion(arguments: argparse.Namespace) -> dict:
     """Print the table of completions; returns what --json holds."""
-    import checkpoint
-    import evaluation
-    import features
-    import images
-    import methods
+    from measuring import evaluation, features, methods
     from model import DCGAN
+    from pictures import codecs
+    from training import checkpoint
 
     for kind in arguments.mask:
         if kind not in evaluation.MASKS:
@@ -113,16 +147,15 @@ def _completion(arguments: argparse.Namespace) -> dict:
     print(evaluation.completion_table(results, pictures.people))
     print(f"\n{evaluation.notes(truth)}")
     if arguments.picture:
-        images.write(arguments.picture, evaluation.sheet(pictures, results, arguments.seed))
+        codecs.write(arguments.picture, evaluation.sheet(pictures, results, arguments.seed))
     return _model_of(model) | evaluation.report(truth, results)
 
 
 def _samples(arguments: argparse.Namespace) -> dict:
     """Print the table of samples; returns what --json holds."""
-    import checkpoint
-    import evaluation
-    import features
+    from measuring import evaluation, features
     from model import DCGAN
+    from training import checkpoint
 
     model = DCGAN.restore(checkpoint.choose(arguments.checkpoint_dir), warn=print)
     pictures, train = _pictures(arguments, model, model.config.image_size, model.config.channels)
@@ -136,16 +169,15 @@ def _samples(arguments: argparse.Namespace) -> dict:
 
 def _pictures(arguments: argparse.Namespace, model, size: int, channels: int):
     """What to measure with, and the training pictures, uint8 (N, size, size, C), or None."""
-    import evaluation
-    import gallery
-    import images
+    from measuring import evaluation, gallery
+    from pictures import files
 
-    others = images.find([arguments.train]) if arguments.train else []
+    others = files.find([arguments.train]) if arguments.train else []
     train = gallery.read_all(others, size, channels) if others else None
     if not arguments.dataset:
         count = arguments.count or 100
         return evaluation.Pictures.generated(model, count, arguments.seed), train
-    paths = images.find([arguments.dataset])
+    paths = files.find([arguments.dataset])
     apart = paths if arguments.shared_people else gallery.apart(paths, others)
     if not apart:
         raise ValueError(

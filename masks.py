@@ -1,287 +1,22 @@
-"""Masks: built-in holes, painted mask files, transparency, and what else a hole needs.
+#!/usr/bin/env python3
+"""Write mask files: white is the hole, black is known.
 
-Inside the program a mask is float32 (H, W, 1), exactly 1 where the picture is known and 0 in the
-hole. In a mask file, which people paint, white is the hole. As a command, this writes such files:
-
-    python masks.py strokes mask.png --size 256 --seed 3
+python masks.py strokes mask.png --size 256 --seed 3
 """
 
 import argparse
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 import cli
-import images
-
-CHOICES = (
-    "random",
-    "center",
-    "left",
-    "right",
-    "top",
-    "bottom",
-    "full",
-    "grid",
-    "lowres",
-    "pattern",
-    "strokes",
-)
-THRESHOLD = 128  # grey of a mask file from which on it counts as white
-HOLE_TINT = np.array([255, 0, 96])  # seldom found in a photograph, in a face least of all
-
-
-def make(
-    kind: str,
-    size: tuple[int, int],
-    seed: int = 0,
-    fraction: float = 0.2,
-    center_scale: float = 0.25,
-) -> np.ndarray:
-    """A built-in mask, float32 (H, W, 1), for a picture of size (height, width).
-
-    The same arguments give the same mask; pattern and strokes keep their shape when scaled.
-    `full` knows everything and `lowres` nothing: a smaller picture is given with it, not by a mask.
-    """
-    if min(size) < 1:
-        raise ValueError(f"a mask cannot have {size[0]} rows and {size[1]} columns")
-    rng = np.random.default_rng(seed)
-    makers = {
-        "random": lambda: random_hole(size, rng, fraction),
-        "center": lambda: center_hole(size, center_scale),
-        "left": lambda: left_hole(size),
-        "right": lambda: left_hole(size)[:, ::-1],
-        "top": lambda: left_hole(size[::-1]).T,
-        "bottom": lambda: left_hole(size[::-1]).T[::-1],
-        "full": lambda: np.zeros(size, bool),
-        "grid": lambda: grid_hole(size),
-        "lowres": lambda: np.ones(size, bool),
-        "pattern": lambda: pattern_hole(size, rng),
-        "strokes": lambda: strokes_hole(size, rng),
-    }
-    if kind not in makers:
-        raise ValueError(f"unknown mask {kind!r}; choose from {', '.join(CHOICES)}")
-    return from_hole(makers[kind]())
-
-
-def from_hole(hole: np.ndarray) -> np.ndarray:
-    """bool (H, W), True = hole, to a mask."""
-    return (~hole[:, :, None]).astype(np.float32)
-
-
-def random_hole(size: tuple[int, int], rng: np.random.Generator, fraction: float) -> np.ndarray:
-    """Every pixel by itself is hidden with probability `fraction`."""
-    if not 0 <= fraction <= 1:
-        raise ValueError(f"fraction {fraction} of hidden pixels is not between 0 and 1")
-    return rng.random(size) < fraction
-
-
-def center_hole(size: tuple[int, int], scale: float) -> np.ndarray:
-    """A rectangle that leaves `scale` of the height and width on each side; nothing at 0.5."""
-    if not 0 < scale <= 0.5:
-        raise ValueError(f"centerScale {scale} must be above 0 and at most 0.5")
-    hole = np.zeros(size, bool)
-    rows, columns = (slice(int(length * scale), int(length * (1 - scale))) for length in size)
-    hole[rows, columns] = True
-    return hole
-
-
-def left_hole(size: tuple[int, int]) -> np.ndarray:
-    """The left half."""
-    hole = np.zeros(size, bool)
-    hole[:, : size[1] // 2] = True
-    return hole
-
-
-def grid_hole(size: tuple[int, int]) -> np.ndarray:
-    """Everything but each fourth pixel of each fourth row."""
-    hole = np.ones(size, bool)
-    hole[::4, ::4] = False
-    return hole
-
-
-def pattern_hole(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Irregular blobs over a quarter of the picture, like the random regions of Pathak et al. 2016.
-
-    Coarse noise, eight cells along the shorter side, enlarged smoothly; the lowest quarter is hole.
-    """
-    cells = [max(1, round(8 * length / min(size))) for length in size]
-    noise = rng.random(cells)
-    smooth = cv2.resize(noise, size[::-1], interpolation=cv2.INTER_CUBIC).reshape(size)
-    hole = np.zeros(smooth.size, bool)
-    hole[np.argsort(smooth, axis=None)[: round(smooth.size / 4)]] = True
-    return hole.reshape(size)
-
-
-def strokes_hole(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Zigzags of a round brush, as free-form masks are drawn by Yu et al. 2019 (algorithm 1).
-
-    Vertices, turns, lengths and widths are distributed as theirs, relative to the picture; each
-    stroke has a heading of its own, and they are added until a fifth is hidden.
-    """
-    height, width = size
-    canvas = np.zeros(size, np.uint8)
-    length = np.hypot(height, width) / 8
-    while canvas.mean() < 0.2:
-        points = [rng.random(2) * (width, height)]
-        heading = rng.uniform(0, 2 * np.pi)
-        for vertex in range(rng.integers(4, 13)):
-            turn = 2 * np.pi / 5 + rng.uniform(-1, 1) * 2 * np.pi / 15
-            angle = heading + (turn if vertex % 2 else -turn)
-            reach = np.clip(rng.normal(length, length / 2), 0, 2 * length)
-            step = reach * np.array([np.cos(angle), np.sin(angle)])
-            points.append(np.clip(points[-1] + step, 0, (width - 1, height - 1)))
-        brush = max(1, round(rng.uniform(12, 40) / 256 * min(size)))
-        cv2.polylines(canvas, [np.int32(points)], False, 1, thickness=brush)
-    return canvas == 1
-
-
-def from_file(
-    path: Path | str, size: tuple[int, int] | None = None, invert: bool = False
-) -> np.ndarray:
-    """The mask in a file: white is the hole, or black with `invert`; grey is split at THRESHOLD.
-
-    Of a mask with transparency, what is not painted is known. `size` (height, width) resizes it: a
-    pixel is hole if any hole pixel of the file reaches into it, so that no thin scratch is lost.
-    Raises ValueError for a file that is no picture, or that hides everything or nothing.
-    """
-    picture = images.read_picture(path)
-    grey = picture.pixels @ ([0.299, 0.587, 0.114] if picture.pixels.shape[2] == 3 else [1.0])
-    if invert:
-        grey = 255 - grey
-    if picture.alpha is not None:
-        grey = grey * (picture.alpha / 255)
-    hole = np.round(grey) >= THRESHOLD
-    paint = "black" if invert else "white"
-    if not hole.any():
-        raise ValueError(f"{path}: hides nothing: no pixel of the mask is {paint}")
-    if size is not None and hole.shape != size:
-        hole = _resize_hole(hole, size)
-    if hole.all():
-        raise ValueError(
-            f"{path}: hides everything: paint only what is to be filled {paint}, and leave the rest"
-        )
-    return from_hole(hole)
-
-
-def _resize_hole(hole: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    for axis, length in enumerate(size):
-        before = hole.shape[axis]
-        start = np.arange(length) * before // length
-        stop = -(-np.arange(1, length + 1) * before // length)  # rounded up
-        hole = _window_sums(hole, start, stop, axis) > 0
-    return hole
-
-
-def _window_sums(values: np.ndarray, start: np.ndarray, stop: np.ndarray, axis: int) -> np.ndarray:
-    """Sums of whole numbers over start[i]:stop[i] along an axis; exact, and linear in time."""
-    sums = np.cumsum(values, axis=axis, dtype=np.int64)
-    sums = np.insert(sums, 0, 0, axis=axis)
-    return np.take(sums, stop, axis) - np.take(sums, start, axis)
-
-
-def from_alpha(alpha: np.ndarray, name: Path | str = "alpha") -> np.ndarray:
-    """The mask of a picture with transparent parts; alpha: uint8 (H, W); `name` is for the message.
-
-    Every pixel that is not fully opaque is hole: the fringe of a soft eraser is as damaged as its
-    centre, and as known pixels stay as they are, it would show as a ring.
-    """
-    hole = alpha < 255
-    if not hole.any():
-        raise ValueError(f"{name}: has no transparent pixel to fill")
-    if hole.all():
-        raise ValueError(f"{name}: has no fully opaque pixel to start from")
-    return from_hole(hole)
-
-
-def match(pictures: Sequence[Path], mask: Path, what: str = "mask") -> dict[Path, Path]:
-    """The mask file of each picture: the one file `mask`, or that of the same stem in the folder.
-
-    Of several with one stem, the one whose own folder is named like the picture's is taken. No
-    picture is its own mask; `what` else it may be, and is called in messages. Raises ValueError
-    naming the pictures that have no mask, or more than one.
-    """
-    if not mask.is_dir():
-        images.find([mask])
-        return dict.fromkeys(pictures, mask)
-    files = defaultdict(list)
-    for file in images.find([mask]):
-        files[file.stem].append(file)
-    found = {}
-    for picture in pictures:
-        itself = picture.resolve() if what == "mask" else None
-        same = [file for file in files[picture.stem] if file.resolve() != itself]
-        found[picture] = _nearest(picture, same)
-    for count, problem in ((0, f"no {what}"), (2, f"more than one {what}")):
-        names = [p.name for p, masks in found.items() if min(len(masks), 2) == count]
-        if names:
-            others = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            raise ValueError(
-                f"{mask}: {problem} for {', '.join(names[:3])}{others}; a {what} is a picture of "
-                "the same name, whatever its suffix, or give one file for all"
-            )
-    return {picture: masks[0] for picture, masks in found.items()}
-
-
-def _nearest(picture: Path, same: list[Path]) -> list[Path]:
-    nearest = [f for f in same if f.resolve().parent.name == picture.resolve().parent.name]
-    return nearest if len(same) > 1 and len(nearest) == 1 else same
-
-
-def dilate(mask: np.ndarray, pixels: float) -> np.ndarray:
-    """The mask with its hole grown by `pixels` in every direction, by Euclidean distance."""
-    if pixels < 0:
-        raise ValueError(f"cannot dilate by {pixels} pixels: give 0 or more")
-    known = mask[:, :, 0].astype(np.uint8)
-    if known.all():
-        return mask
-    distance = cv2.distanceTransform(known, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return from_hole(distance.reshape(known.shape) <= pixels + 1e-3)
-
-
-def overlay(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The picture, uint8 (H, W, 1 or 3), with its hole tinted, to check a mask: (H, W, 3)."""
-    colour = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
-    tinted = (0.4 * colour + 0.6 * HOLE_TINT).round().astype(np.uint8)
-    return np.where(mask == 0, tinted, colour)
-
-
-def neighbourhood_weights(mask: np.ndarray, window: int = 15) -> np.ndarray:
-    """How much each known pixel counts in the weighted contextual loss: (H, W, 1) in [0, 1].
-
-    Yeh et al. 2017 (arXiv 1607.07539v3, section 3.2): at a known pixel i, W_i is the sum of 1 - M_j
-    over its window N(i), divided by |N(i)|; 0 in the hole. N(i) holds pixels that exist, so it is
-    smaller at the border of the picture: what lies beyond is neither known nor hole.
-
-    A mask without a hole is its own weights: with nothing to be near, all pixels count alike.
-    """
-    check_window(window)
-    hole = mask[:, :, 0] == 0
-    if not hole.any():
-        return mask.copy()
-    hidden, pixels = hole, np.ones_like(hole)
-    for axis, length in enumerate(hole.shape):
-        start = np.maximum(np.arange(length) - window // 2, 0)
-        stop = np.minimum(np.arange(length) + window // 2 + 1, length)
-        hidden = _window_sums(hidden, start, stop, axis)
-        pixels = _window_sums(pixels, start, stop, axis)
-    return mask * (hidden / pixels)[:, :, None].astype(np.float32)
-
-
-def check_window(window: int) -> None:
-    """Raises ValueError for a window that neighbourhood_weights cannot take."""
-    if window < 3 or window % 2 == 0:
-        raise ValueError(f"window {window} must be odd and at least 3")
+from pictures import codecs, masks
 
 
 def parser() -> argparse.ArgumentParser:
     flags = argparse.ArgumentParser(
         description="Write mask files: white is the hole, black is known."
     )
-    flags.add_argument("kind", choices=CHOICES)
+    flags.add_argument("kind", choices=masks.CHOICES)
     flags.add_argument("out", type=Path, help="picture to write; with --count, OUT_0000.png and on")
     cli.flag(flags, "--size", type=cli.positive_int, default=64, help="height and width [64]")
     cli.flag(flags, "--width", type=cli.positive_int, help="width, if not --size")
@@ -298,11 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser().parse_args(arguments)
     size = (args.height or args.size, args.width or args.size)
     for number in range(args.count):
-        mask = make(args.kind, size, args.seed + number, args.fraction, args.center_scale)
+        mask = masks.make(args.kind, size, args.seed + number, args.fraction, args.center_scale)
         path = args.out
         if args.count > 1:
             path = path.with_stem(f"{path.stem}_{number:04d}")
-        images.write(path, images.to_bytes(1 - 2 * dilate(mask, args.dilate)))
+        codecs.write(path, codecs.to_bytes(1 - 2 * masks.dilate(mask, args.dilate)))
         print(path)
 
 

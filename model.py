@@ -13,14 +13,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import checkpoint
-import latent
-import losses
 import ops
-from augment import augment, fold_in
-from config import Config
-from linear import LinearModel
-from networks import discriminator, fold, for_inference, generator
+from networks.config import Config
+from networks.dcgan import discriminator, fold, for_inference, generator
+from search import latent
+from search.linear import LinearModel
+from training import checkpoint, losses
+from training.augment import augment, fold_in
 
 ORIGINAL = losses.Objective()
 
@@ -215,11 +214,13 @@ class DCGAN:
         d_loss_real, d_loss_fake = mean(real_loss), mean(fake_loss)
         return {
             "losses": {
-                "d_loss_real": d_loss_real, "d_loss_fake": d_loss_fake,
-                "d_loss": d_loss_real + d_loss_fake + mean(penalty), "g_loss": g_loss,
+                "d_loss_real": d_loss_real,
+                "d_loss_fake": d_loss_fake,
+                "d_loss": d_loss_real + d_loss_fake + mean(penalty),
+                "g_loss": g_loss,
             },
             "tensors": {"G": fake, "z": z, "real_logits": real_logits, "fake_logits": fake_logits},
-        }  # fmt: skip
+        }
 
     def _share_statistics(self, context) -> None:
         """Each replica's batch norm keeps statistics of its own images; all go on with the mean."""

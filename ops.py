@@ -44,9 +44,11 @@ class _SpectralNorm:
     def build(self, input_shape):
         super().build(input_shape)
         self.u = self.add_weight(
-            shape=(1, self.kernel.shape[-1]), initializer=self.kernel_initializer,
-            trainable=False, name="u",
-        )  # fmt: skip
+            shape=(1, self.kernel.shape[-1]),
+            initializer=self.kernel_initializer,
+            trainable=False,
+            name="u",
+        )
 
     def call(self, inputs, training=None):
         matrix = tf.reshape(self.kernel, (-1, self.kernel.shape[-1]))  # (fan in, fan out)

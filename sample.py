@@ -13,32 +13,66 @@ from cli import flag, non_negative_int, positive_float, positive_int
 
 
 def parser() -> argparse.ArgumentParser:
-    import features
+    from measuring import features
 
     p = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    flag(p, "--checkpointDir", type=Path, help="folder of a model "
-         "(default: ./checkpoint if it holds one, else the one that ships)")  # fmt: skip
-    flag(p, "--out", type=Path, help="a picture, or a folder for one file per sample "
-         "(default: samples/grid.png, walk.gif, arithmetic.png or nearest.png)")  # fmt: skip
-    flag(p, "--count", type=positive_int, help="samples 0 to N-1 (default: 64; of --walk "
-         "and --nearest 8)")  # fmt: skip
+    flag(
+        p,
+        "--checkpointDir",
+        type=Path,
+        help="folder of a model (default: ./checkpoint if it holds one, else the one that ships)",
+    )
+    flag(
+        p,
+        "--out",
+        type=Path,
+        help="a picture, or a folder for one file per sample "
+        "(default: samples/grid.png, walk.gif, arithmetic.png or nearest.png)",
+    )
+    flag(
+        p,
+        "--count",
+        type=positive_int,
+        help="samples 0 to N-1 (default: 64; of --walk and --nearest 8)",
+    )
     flag(p, "--numbers", type=_numbers, metavar="LIST", help="these samples instead: 3,17,20-23")
     flag(p, "--seed", type=non_negative_int, default=0, help="of all samples (%(default)s)")
-    flag(p, "--truncation", type=positive_float, default=1.0,
-         help="z in [-T, T]; below 1 more alike, more usual (%(default)s)")  # fmt: skip
+    flag(
+        p,
+        "--truncation",
+        type=positive_float,
+        default=1.0,
+        help="z in [-T, T]; below 1 more alike, more usual (%(default)s)",
+    )
 
     modes = p.add_argument_group("instead of a grid").add_mutually_exclusive_group()
     flag(modes, "--walk", action="store_true", help="an animation from sample to sample and back")
-    flag(modes, "--arithmetic", nargs=3, type=_numbers, metavar=("A", "B", "C"),
-         help="vector arithmetic on mean z's, as in the DCGAN paper's figure 7")  # fmt: skip
-    flag(modes, "--nearest", type=Path, metavar="FOLDER",
-         help="beside each sample the pictures of this folder that are nearest")  # fmt: skip
+    flag(
+        modes,
+        "--arithmetic",
+        nargs=3,
+        type=_numbers,
+        metavar=("A", "B", "C"),
+        help="vector arithmetic on mean z's, as in the DCGAN paper's figure 7",
+    )
+    flag(
+        modes,
+        "--nearest",
+        type=Path,
+        metavar="FOLDER",
+        help="beside each sample the pictures of this folder that are nearest",
+    )
     flag(p, "--frames", type=positive_int, default=20, help="of --walk, per leg (%(default)s)")
     flag(p, "--neighbours", type=positive_int, default=5, help="of --nearest (%(default)s)")
-    flag(p, "--features", choices=("pixels", *features.NAMES), default="pixels",
-         help="in which --nearest measures (%(default)s)")  # fmt: skip
+    flag(
+        p,
+        "--features",
+        choices=("pixels", *features.NAMES),
+        default="pixels",
+        help="in which --nearest measures (%(default)s)",
+    )
     return p
 
 
@@ -56,15 +90,15 @@ def main() -> int:
     cli.import_tensorflow()
     arguments = parser().parse_args()
 
-    import checkpoint
-    import images
-    import sampling
+    from measuring import sampling
     from model import DCGAN
+    from pictures import codecs, files, grids
+    from training import checkpoint
 
     mode = next((m for m in ("walk", "arithmetic", "nearest") if getattr(arguments, m)), "grid")
     name = "walk.gif" if mode == "walk" else f"{mode}.png"
     out = arguments.out or Path("samples") / name
-    if mode != "grid" and out.suffix.lower() not in (".gif", *images.SUFFIXES):
+    if mode != "grid" and out.suffix.lower() not in (".gif", *files.SUFFIXES):
         raise ValueError(f"--out {out}: --{mode} makes one picture; choose a name like {name}")
     model = DCGAN.restore(checkpoint.choose(arguments.checkpoint_dir), warn=print)
     count = arguments.count or (8 if mode in ("walk", "nearest") else 64)
@@ -75,15 +109,15 @@ def main() -> int:
 
     if mode == "walk":
         z = sampling.walk(latents(numbers), arguments.frames, arguments.truncation)
-        images.write_gif(out, images.to_bytes(model.generate(z)), seconds_per_frame=0.05)
+        grids.write_gif(out, codecs.to_bytes(model.generate(z)), seconds_per_frame=0.05)
     elif mode == "arithmetic":
         columns = [latents(chosen) for chosen in arguments.arithmetic]
-        images.write(out, sampling.arithmetic(model, *columns, arguments.seed))
+        codecs.write(out, sampling.arithmetic(model, *columns, arguments.seed))
     elif mode == "nearest":
-        samples = images.to_bytes(model.generate(latents(numbers)))
-        images.write(out, _beside_nearest(samples, numbers, arguments))
-    elif out.suffix.lower() in images.SUFFIXES:
-        images.write(out, images.grid(images.to_bytes(model.generate(latents(numbers)))))
+        samples = codecs.to_bytes(model.generate(latents(numbers)))
+        codecs.write(out, _beside_nearest(samples, numbers, arguments))
+    elif out.suffix.lower() in files.SUFFIXES:
+        codecs.write(out, grids.grid(codecs.to_bytes(model.generate(latents(numbers)))))
     else:
         sampling.write_each(model, latents(numbers), numbers, out)
     print(out)
@@ -92,12 +126,10 @@ def main() -> int:
 
 def _beside_nearest(samples, numbers: list[int], arguments: argparse.Namespace):
     """Samples beside their nearest pictures; says on standard output how near these are."""
-    import features
-    import gallery
-    import images
-    import sampling
+    from measuring import features, gallery, sampling
+    from pictures import files
 
-    paths = images.find([arguments.nearest])
+    paths = files.find([arguments.nearest])
     pictures = gallery.read_all(paths, samples.shape[1], samples.shape[3])
     extract = None if arguments.features == "pixels" else features.load(arguments.features)
     found = sampling.find_nearest(samples, pictures, arguments.neighbours, extract)

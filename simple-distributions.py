@@ -15,6 +15,7 @@ from scipy import integrate
 from scipy.stats import multivariate_normal, norm
 
 import cli
+from pictures import files
 
 BLUE, RED, GREY = "#2b6ca3", "#c0392b", "#8a8a8a"
 COVARIANCE = np.array([[1.0, 0.7], [0.7, 1.0]])  # of the picture that completes x by y
@@ -149,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     with style.context("bmh"):
         for name, draw in pictures.items():
-            with cli.replacing(args.out_dir / name) as temporary:
+            with files.replacing(args.out_dir / name) as temporary:
                 draw().savefig(temporary, dpi=100)
             print(args.out_dir / name)
 

@@ -18,16 +18,21 @@ from cli import (
 
 
 def parser() -> argparse.ArgumentParser:
-    from config import D_NORMS, G_NORMS, LOSSES, PRECISIONS, PRESETS, describe_presets
-    from devices import STRATEGIES
+    from networks.config import D_NORMS, G_NORMS, LOSSES, PRECISIONS, PRESETS, describe_presets
+    from training.devices import STRATEGIES
 
     p = argparse.ArgumentParser(
-        description=__doc__, epilog=describe_presets(),
+        description=__doc__,
+        epilog=describe_presets(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     data = p.add_argument_group("data")
-    flag(data, "--dataset", default="lfw-aligned-64", help="folder of pictures or of shards; "
-         "also looked for in data/ (default: %(default)s)")  # fmt: skip
+    flag(
+        data,
+        "--dataset",
+        default="lfw-aligned-64",
+        help="folder of pictures or of shards; also looked for in data/ (default: %(default)s)",
+    )
     flag(data, "--train_size", type=positive_int, help="use the first N pictures (default: all)")
     flag(data, "--crop", type=positive_int, help="cut out the centre, N pixels wide, then resize")
     flag(data, "--image_size", type=int, help="side in pixels: 16, 32, 64, 128 or 256")
@@ -48,8 +53,12 @@ def parser() -> argparse.ArgumentParser:
     )
     flag(recipe, "--g-steps", type=positive_int, help="generator steps after each step of D's")
     flag(recipe, "--d-steps", type=positive_int, help="discriminator steps, each on its own batch")
-    flag(recipe, "--augment", type=_policies, help="flip,color,translation,cutout, or none: "
-         "differentiable augmentation")  # fmt: skip
+    flag(
+        recipe,
+        "--augment",
+        type=_policies,
+        help="flip,color,translation,cutout, or none: differentiable augmentation",
+    )
     flag(
         recipe,
         "--ema",
@@ -85,17 +94,32 @@ def parser() -> argparse.ArgumentParser:
     flag(
         course, "--save-every", type=positive_int, default=500, help="steps (default: %(default)s)"
     )
-    flag(course, "--validation", type=Path, help="folder of pictures that are not in --dataset, to "
-         "measure samples and overfitting by; the best model so far is kept as best/")  # fmt: skip
-    flag(course, "--eval-every", type=positive_int, help="steps (default: 500 with --validation, "
-         "else never; without it samples are measured by training pictures)")  # fmt: skip
+    flag(
+        course,
+        "--validation",
+        type=Path,
+        help="folder of pictures that are not in --dataset, to "
+        "measure samples and overfitting by; the best model so far is kept as best/",
+    )
+    flag(
+        course,
+        "--eval-every",
+        type=positive_int,
+        help="steps (default: 500 with --validation, "
+        "else never; without it samples are measured by training pictures)",
+    )
     flag(course, "--keep", type=positive_int, default=5, help="checkpoints (default: %(default)s)")
     flag(
         course, "--no-resume", action="store_true", help="start anew; what is there is moved aside"
     )
     flag(course, "--init-from", type=Path, help="start from this model's weights (fine-tuning)")
-    flag(course, "--strategy", choices=STRATEGIES, default="none", help="devices: one, all of this "
-         "machine, or those of TF_CONFIG (default: %(default)s)")  # fmt: skip
+    flag(
+        course,
+        "--strategy",
+        choices=STRATEGIES,
+        default="none",
+        help="devices: one, all of this machine, or those of TF_CONFIG (default: %(default)s)",
+    )
     flag(course, "--dry-run", action="store_true", help="check everything, print the plan, stop")
     return p
 
@@ -109,14 +133,13 @@ def main() -> int:
     arguments = parser().parse_args()
     import tensorflow as tf
 
-    import checkpoint
-    import devices
-    import images
-    import linear
-    from config import from_flags
     from data.pipeline import open_dataset
-    from training import Run, start, train
-    from watching import watch
+    from networks.config import from_flags
+    from pictures import codecs
+    from search import linear
+    from training import checkpoint, devices
+    from training.loop import Run, start, train
+    from training.watching import watch
 
     tf.config.experimental.enable_op_determinism()
     strategy = devices.strategy(arguments.strategy)
@@ -127,14 +150,25 @@ def main() -> int:
             "cannot share equally"
         )
     course = Run(
-        arguments.epoch, arguments.checkpoint_dir, arguments.sample_dir, arguments.log_dir,
-        arguments.sample_every, arguments.save_every, arguments.eval_every or 500, arguments.keep,
-    )  # fmt: skip
+        arguments.epoch,
+        arguments.checkpoint_dir,
+        arguments.sample_dir,
+        arguments.log_dir,
+        arguments.sample_every,
+        arguments.save_every,
+        arguments.eval_every or 500,
+        arguments.keep,
+    )
     data = open_dataset(
-        _dataset(arguments.dataset), config.image_size, config.channels, arguments.crop,
-        arguments.train_size, config.batch_size * config.d_steps, config.seed,
+        _dataset(arguments.dataset),
+        config.image_size,
+        config.channels,
+        arguments.crop,
+        arguments.train_size,
+        config.batch_size * config.d_steps,
+        config.seed,
         batch_multiple=config.d_steps * strategy.num_replicas_in_sync,
-    )  # fmt: skip
+    )
     for note in data.notes:
         print(note)
     print(f"devices: {devices.describe(strategy)}")
@@ -153,7 +187,7 @@ def main() -> int:
             print(f"moved the earlier checkpoints to {aside}")
         if chief and model.linear is None:
             print("fitting a linear model to the pictures, for completions", flush=True)
-            some = (images.to_float(pixels) for pixels in data.some(linear.PICTURES))
+            some = (codecs.to_float(pixels) for pixels in data.some(linear.PICTURES))
             model.linear = linear.LinearModel.of_training(some, "flip" in config.augment)
         train(model, data, own, evaluate)
     for path, reason in data.skipped[:10]:

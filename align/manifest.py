@@ -1,15 +1,15 @@
 """The record of an alignment: OUT/manifest.jsonl, a line per input.
 
-    source       the photograph, relative to OUT
-    name         OUT/name.png is its aligned face; no other input has the name
-    status       one of STATUSES
-    source_size  [width, height] in pixels, upright
-    box          [left, top, right, bottom] of the face in the photograph
-    matrix       2x3, from the photograph to the aligned face, as in align.geometry
-    output       the aligned face, relative to OUT
-    others       with --all-faces: box, matrix and output of every further face
-    reason       why, where nothing was aligned
-    settings     what the face was aligned with
+source       the photograph, relative to OUT
+name         OUT/name.png is its aligned face; no other input has the name
+status       one of STATUSES
+source_size  [width, height] in pixels, upright
+box          [left, top, right, bottom] of the face in the photograph
+matrix       2x3, from the photograph to the aligned face, as in align.geometry
+output       the aligned face, relative to OUT
+others       with --all-faces: box, matrix and output of every further face
+reason       why, where nothing was aligned
+settings     what the face was aligned with
 """
 
 import json
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import cli
+from pictures import files
 
 FILE = "manifest.jsonl"
 STATUSES = ("aligned", "no face", "several faces", "unreadable")
@@ -52,7 +52,7 @@ def _record(line: bytes, place: str) -> dict:
 
 
 def write(folder: Path, records: Iterable[dict]) -> None:
-    with cli.replacing(folder / FILE) as temporary:
+    with files.replacing(folder / FILE) as temporary:
         temporary.write_bytes(b"".join(map(_line, records)))
 
 

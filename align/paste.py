@@ -7,16 +7,21 @@ import cv2
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-import blend as blending
-import images
 from align import geometry, manifest
+from pictures import blend as blending
+from pictures import codecs, files
 
 BLENDED_PIXELS = 250_000  # a larger hole is blended by way of a smaller one
 MASK_WHITE = 128  # grey of a mask file from which on it is hole
 
 
-def unalign(aligned: Path | str, completed: Path | str, out: Path | str,
-            mask: Path | str | None = None, blend: str = "poisson") -> Iterator[Path]:
+def unalign(
+    aligned: Path | str,
+    completed: Path | str,
+    out: Path | str,
+    mask: Path | str | None = None,
+    blend: str = "poisson",
+) -> Iterator[Path]:
     """Paste completed faces into the photographs they were aligned from; yield each file written.
 
     aligned: a folder with a manifest; completed: a folder of faces named like the aligned ones, or
@@ -30,31 +35,35 @@ def unalign(aligned: Path | str, completed: Path | str, out: Path | str,
     if not records:
         raise ValueError(f"{aligned}: no {manifest.FILE} of align-dlib.py in this folder")
     faces = _by_name(Path(completed))
-    found = [(record, [face for face in manifest.faces(record) if _named(faces, face["output"])])
-             for record in records]
+    found = [
+        (record, [face for face in manifest.faces(record) if _named(faces, face["output"])])
+        for record in records
+    ]
     found = [(record, entries) for record, entries in found if entries]
     if not found:
         raise ValueError(f"{completed}: no face is named like one of {aligned / manifest.FILE}")
     masks = _by_name(Path(mask)) if mask and Path(mask).is_dir() else mask and Path(mask)
     for record, entries in found:
-        photograph = images.read_picture(aligned / record["source"])
+        photograph = codecs.read_picture(aligned / record["source"])
         pixels = photograph.pixels
         for entry in entries:
-            face = images.read(_one(faces, entry["output"], completed))
+            face = codecs.read(_one(faces, entry["output"], completed))
             hidden = masks and _one(masks, entry["output"], mask)
-            matrix = geometry.for_face(np.array(entry["matrix"]),
-                                       len(face) / record["settings"]["size"])
-            pixels = paste_back(pixels, face, matrix, hidden and read_mask(hidden, len(face)),
-                                blend=blend)
+            matrix = geometry.for_face(
+                np.array(entry["matrix"]), len(face) / record["settings"]["size"]
+            )
+            pixels = paste_back(
+                pixels, face, matrix, hidden and read_mask(hidden, len(face)), blend=blend
+            )
         path = out / f"{record['name']}.png"
-        images.write(path, pixels, like=photograph)
+        codecs.write(path, pixels, like=photograph)
         yield path
 
 
 def _by_name(folder: Path) -> dict[str, list[Path]]:
     """The pictures of a folder, or one picture, by stem and by "/path below the folder/stem"."""
     names: dict[str, list[Path]] = {}
-    for path in images.find([folder]):
+    for path in files.find([folder]):
         inside = path.relative_to(folder) if path != folder else Path(path.name)
         for name in (path.stem, f"/{inside.with_suffix('').as_posix()}"):
             names.setdefault(name, []).append(path)
@@ -72,20 +81,27 @@ def _named(names: dict[str, list[Path]] | Path, output: str) -> list[Path]:
 def _one(names: dict[str, list[Path]] | Path, output: str, folder: Path | str) -> Path:
     found = _named(names, output)
     if len(found) != 1:
-        raise ValueError(f"{folder}: {len(found) or 'no'} pictures are named like the aligned "
-                         f"face {output}; it takes one")
+        raise ValueError(
+            f"{folder}: {len(found) or 'no'} pictures are named like the aligned "
+            f"face {output}; it takes one"
+        )
     return found[0]
 
 
 def read_mask(path: Path, size: int) -> np.ndarray:
     """A painted mask, white = hole, as float32 (size, size, 1), 1 = known."""
-    painted = cv2.resize(images.read(path, 1), (size, size), interpolation=cv2.INTER_NEAREST)
+    painted = cv2.resize(codecs.read(path, 1), (size, size), interpolation=cv2.INTER_NEAREST)
     return (painted < MASK_WHITE).astype(np.float32)[..., None]
 
 
-def paste_back(photograph: np.ndarray, face: np.ndarray, matrix: np.ndarray,
-               face_mask: np.ndarray | None = None, photograph_mask: np.ndarray | None = None,
-               blend: str = "poisson") -> np.ndarray:
+def paste_back(
+    photograph: np.ndarray,
+    face: np.ndarray,
+    matrix: np.ndarray,
+    face_mask: np.ndarray | None = None,
+    photograph_mask: np.ndarray | None = None,
+    blend: str = "poisson",
+) -> np.ndarray:
     """A copy of the photograph with the hole filled from its completed face.
 
     photograph: uint8 (H, W, C); face: uint8 (S, S, 1 or 3); matrix: from photograph to face. The
@@ -105,15 +121,16 @@ def paste_back(photograph: np.ndarray, face: np.ndarray, matrix: np.ndarray,
         visible = geometry.cut(photograph_mask, box) > 0
         mask = np.maximum(mask, visible)
     # Hidden pixels that stay as they are count as equal to the face: no seam is drawn from them.
-    original = images.to_float(np.where(visible, part, layer))
+    original = codecs.to_float(np.where(visible, part, layer))
     hole = mask[..., 0] == 0
-    filled = bounded_blend(original, images.to_float(layer), mask, blend)
-    part[hole] = images.to_bytes(filled[hole])
+    filled = bounded_blend(original, codecs.to_float(layer), mask, blend)
+    part[hole] = codecs.to_bytes(filled[hole])
     return result
 
 
-def bounded_blend(original: np.ndarray, generated: np.ndarray, mask: np.ndarray,
-                  method: str) -> np.ndarray:
+def bounded_blend(
+    original: np.ndarray, generated: np.ndarray, mask: np.ndarray, method: str
+) -> np.ndarray:
     """blend.blend, with time and memory that a large hole does not run away with.
 
     Above BLENDED_PIXELS the correction, which is smooth inside the hole, is found on block means
@@ -135,8 +152,9 @@ def bounded_blend(original: np.ndarray, generated: np.ndarray, mask: np.ndarray,
     return filled
 
 
-def _coarse_correction(mismatch: np.ndarray, mask: np.ndarray, block: int,
-                       method: str) -> np.ndarray:
+def _coarse_correction(
+    mismatch: np.ndarray, mask: np.ndarray, block: int, method: str
+) -> np.ndarray:
     """What blending adds to the generated picture, from means over blocks of pixels: (H, W, C)."""
     known = geometry.block_means(mask, block)  # share of each block
     means = geometry.block_means(mismatch, block) / np.maximum(known, 1 / block**2)

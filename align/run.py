@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 import cli
-import images
 from align import geometry, landmarks, manifest
+from pictures import codecs, files
 
 WHOLE_PIXELS = 24_000_000  # a photograph of more is read at a part of its size
 WAITING_PER_WORKER = 16  # pictures handed out ahead, so that a slow one stops nobody
@@ -51,8 +51,13 @@ class Job:
     name: str
 
 
-def align(source: Path | str, out: Path | str, settings: Settings, keep_tree: bool = False,
-          workers: int | None = None) -> Iterator[tuple[dict, bool]]:
+def align(
+    source: Path | str,
+    out: Path | str,
+    settings: Settings,
+    keep_tree: bool = False,
+    workers: int | None = None,
+) -> Iterator[tuple[dict, bool]]:
     """Align the photographs of a folder, or one, into `out`; yield every record of the manifest.
 
     Yields (record, whether an earlier run had done it): the earlier ones, then the others as they
@@ -91,14 +96,15 @@ def default_workers() -> int:
 def find_inputs(source: Path, out: Path) -> list[Path]:
     """The pictures of `source`, except those in `out`, where that lies inside."""
     inside = out.resolve()
-    found = [path for path in images.find([source]) if inside not in path.resolve().parents]
+    found = [path for path in files.find([source]) if inside not in path.resolve().parents]
     if not found:
         raise ValueError(f"{source}: no pictures besides those inside {out}")
     return found
 
 
-def _jobs(inputs: list[Path], root: Path, out: Path, keep_tree: bool,
-          earlier: dict[str, dict]) -> Iterator[Job]:
+def _jobs(
+    inputs: list[Path], root: Path, out: Path, keep_tree: bool, earlier: dict[str, dict]
+) -> Iterator[Job]:
     """Give every input a name that no other has, whatever the case; an earlier run's names stay."""
     sources = [os.path.relpath(path.absolute(), out.resolve()) for path in inputs]
     names = {key: record["name"] for key, record in earlier.items()}
@@ -141,8 +147,10 @@ def _check_settings(records: Iterable[dict], settings: Settings, out: Path) -> N
     for record in records:
         for key, value in record["settings"].items():
             if wanted[key] != value:
-                raise ValueError(f"{out} holds faces aligned with {key} = {value}, not "
-                                 f"{wanted[key]}: choose another folder, or delete it")
+                raise ValueError(
+                    f"{out} holds faces aligned with {key} = {value}, not "
+                    f"{wanted[key]}: choose another folder, or delete it"
+                )
 
 
 def _align_all(jobs: list[Job], settings: Settings, workers: int) -> Iterator[dict]:
@@ -156,14 +164,17 @@ def _align_all(jobs: list[Job], settings: Settings, workers: int) -> Iterator[di
     try:
         yield from _in_order(pool, jobs, settings, WAITING_PER_WORKER * workers)
     except BrokenProcessPool:
-        raise ValueError("a worker process was ended from outside, perhaps for its memory: run "
-                         "again to go on, with fewer --workers") from None
+        raise ValueError(
+            "a worker process was ended from outside, perhaps for its memory: run "
+            "again to go on, with fewer --workers"
+        ) from None
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _in_order(pool: ProcessPoolExecutor, jobs: list[Job], settings: Settings,
-              waiting: int) -> Iterator[dict]:
+def _in_order(
+    pool: ProcessPoolExecutor, jobs: list[Job], settings: Settings, waiting: int
+) -> Iterator[dict]:
     futures = deque()
     for job in jobs:
         futures.append(pool.submit(align_picture, job, settings))
@@ -207,32 +218,36 @@ def align_picture(job: Job, settings: Settings) -> dict:
     return record | {"settings": _recorded(settings)}
 
 
-def _place(face: landmarks.Face, settings: Settings, image: np.ndarray,
-           size: tuple[int, int]) -> tuple[list[int], np.ndarray] | None:
+def _place(
+    face: landmarks.Face, settings: Settings, image: np.ndarray, size: tuple[int, int]
+) -> tuple[list[int], np.ndarray] | None:
     """Box and matrix of a face found in `image`, at the photograph's full size (W, H).
 
     None where the detector took for a face what has its landmarks on one line.
     """
     factors = size / np.array(image.shape[1::-1])
     try:
-        matrix = geometry.matrix(face.landmarks, settings.landmarks, settings.size,
-                                 settings.scale, settings.transform)
+        matrix = geometry.matrix(
+            face.landmarks, settings.landmarks, settings.size, settings.scale, settings.transform
+        )
     except ValueError:
         return None
     box = np.rint(np.reshape(face.box, (2, 2)) * factors).astype(int)
     return box.ravel().tolist(), geometry.for_photograph(matrix, factors)
 
 
-def _write_faces(image: np.ndarray, size: tuple[int, int], placed: list, job: Job,
-                 settings: Settings) -> list[dict]:
+def _write_faces(
+    image: np.ndarray, size: tuple[int, int], placed: list, job: Job, settings: Settings
+) -> list[dict]:
     """Write the largest of the faces, or all, and describe them."""
     written = []
     for number, (box, matrix) in enumerate(placed if settings.all_faces else placed[:1], 1):
         # Every name gets its number, or two photographs' could meet: a-face2 is a name, too.
         output = f"{job.name}-face{number}.png" if settings.all_faces else f"{job.name}.png"
         in_image = geometry.for_photograph(matrix, np.array(image.shape[1::-1]) / size)
-        images.write(job.out / output,
-                     geometry.warp(image, in_image, settings.size, settings.border))
+        codecs.write(
+            job.out / output, geometry.warp(image, in_image, settings.size, settings.border)
+        )
         written.append({"box": box, "matrix": matrix.tolist(), "output": output})
     return written
 
@@ -246,7 +261,7 @@ def read_reduced(path: Path | str) -> tuple[np.ndarray, tuple[int, int]]:
     width, height = _size_in_file(path)
     divisor = next((d for d in (1, 2, 4) if width * height <= d * d * WHOLE_PIXELS), 8)
     if divisor == 1:
-        image = images.read(path)
+        image = codecs.read(path)
         return image, image.shape[1::-1]
     image = cv2.imread(str(path), getattr(cv2, f"IMREAD_REDUCED_COLOR_{divisor}"))
     if image is None:
@@ -264,4 +279,4 @@ def _size_in_file(path: Path | str) -> tuple[int, int]:
             with Image.open(path) as image:
                 return image.size
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return 0, 0  # images.read tells why
+        return 0, 0  # codecs.read tells why

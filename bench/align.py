@@ -19,17 +19,18 @@ import numpy as np
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import cli  # noqa: E402
-import images  # noqa: E402
 from align import run  # noqa: E402
 from data.drawn import drawn_faces  # noqa: E402
+from pictures import codecs, files  # noqa: E402
 
 SIDE = 250  # pixels of a drawn photograph, as in Labeled Faces in the Wild
 
 
 def pictures_per_second(photographs: Path, out: Path, workers: int) -> float:
     """Align all photographs into `out`; both processes are warm when the clock starts."""
-    finished = [time.perf_counter() for _ in run.align(photographs, out, run.Settings(),
-                                                       workers=workers)]
+    finished = [
+        time.perf_counter() for _ in run.align(photographs, out, run.Settings(), workers=workers)
+    ]
     warm = len(finished) // 10
     return (len(finished) - 1 - warm) / (finished[-1] - finished[warm])
 
@@ -38,9 +39,9 @@ def prepare(photographs: Path | None, count: int, folder: Path) -> None:
     """Put `count` pictures into `folder`: links to photographs, over and over, or drawn faces."""
     if photographs is None:
         for number, pixels in enumerate(drawn_faces(count, size=SIDE)):
-            images.write(folder / f"{number:05d}.jpg", pixels)
+            codecs.write(folder / f"{number:05d}.jpg", pixels)
         return
-    found = images.find([photographs])
+    found = files.find([photographs])
     chosen = np.linspace(0, len(found) - 1, min(count, len(found))).astype(int)
     for number, index in enumerate(itertools.islice(itertools.cycle(chosen), count)):
         path = found[index].resolve()
@@ -48,8 +49,9 @@ def prepare(photographs: Path | None, count: int, folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("photographs", type=Path, nargs="?", help="a folder (default: drawn)")
     parser.add_argument("--pictures", type=cli.positive_int, default=600)
     parser.add_argument("--workers", type=cli.positive_int, nargs=2, default=(1, 2))
@@ -58,10 +60,14 @@ def main() -> None:
         photographs = Path(folder, "photographs")
         photographs.mkdir()
         prepare(args.photographs, args.pictures, photographs)
-        few, many = (pictures_per_second(photographs, Path(folder, f"{workers}"), workers)
-                     for workers in args.workers)
-    print(f"align: {few:.1f} pictures/s with {args.workers[0]} worker, {many:.1f} pictures/s "
-          f"with {args.workers[1]}: {many / few:.2f} times ({args.pictures} pictures)")
+        few, many = (
+            pictures_per_second(photographs, Path(folder, f"{workers}"), workers)
+            for workers in args.workers
+        )
+    print(
+        f"align: {few:.1f} pictures/s with {args.workers[0]} worker, {many:.1f} pictures/s "
+        f"with {args.workers[1]}: {many / few:.2f} times ({args.pictures} pictures)"
+    )
 
 
 if __name__ == "__main__":

@@ -34,14 +34,14 @@ def main() -> None:
     options = parser().parse_args()
     cli.import_tensorflow()
 
-    import gallery
-    import images
     from completion import PRESETS, fitted_starts, with_changes
-    from evaluation import Pictures
+    from measuring import gallery
+    from measuring.evaluation import Pictures
     from model import DCGAN
+    from pictures import files
 
     model = DCGAN.restore(options.checkpoint_dir, warn=print)
-    paths = gallery.spread(images.find([options.faces]), options.count)
+    paths = gallery.spread(files.find([options.faces]), options.count)
     pictures = Pictures.read(paths, model.config.image_size, model.config.channels)
     cases = pictures.cases(options.mask)
     print(f"{len(cases)} faces of {options.faces}, mask {options.mask}, model {model.path}")
@@ -57,28 +57,58 @@ def main() -> None:
     compare_singles(model, singles, original, plain, 15)
     compare_iterations(model, cases[0], options.rounds)
     best = deque(search(model, cases, PRESETS["best"]), maxlen=1)[0]
-    print_quality(pictures, cases, {
-        "original": (ended, original.blend), "best": (best.generated, PRESETS["best"].blend),
-    })  # fmt: skip
+    print_quality(
+        pictures,
+        cases,
+        {
+            "original": (ended, original.blend),
+            "best": (best.generated, PRESETS["best"].blend),
+        },
+    )
 
 
 def parser() -> argparse.ArgumentParser:
-    import masks
+    from pictures import masks
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("faces", type=Path, nargs="?", default=ROOT / "data" / "lfw-val-64",
-                        help="a folder, best of pictures not trained on (%(default)s)")  # fmt: skip
-    cli.flag(parser, "--checkpoint-dir", type=Path, default=ROOT / "models" / "faces64",
-             help="(%(default)s)")  # fmt: skip
+    parser.add_argument(
+        "faces",
+        type=Path,
+        nargs="?",
+        default=ROOT / "data" / "lfw-val-64",
+        help="a folder, best of pictures not trained on (%(default)s)",
+    )
+    cli.flag(
+        parser,
+        "--checkpoint-dir",
+        type=Path,
+        default=ROOT / "models" / "faces64",
+        help="(%(default)s)",
+    )
     cli.flag(parser, "--count", type=cli.positive_int, default=64, help="faces (%(default)s)")
-    cli.flag(parser, "--singles", type=cli.positive_int, default=3,
-             help="faces that are also searched for alone (%(default)s)")  # fmt: skip
-    cli.flag(parser, "--iterations", type=cli.positive_int, default=1000,
-             help="of the original (%(default)s)")  # fmt: skip
-    cli.flag(parser, "--rounds", type=cli.positive_int, default=5,
-             help="of single iterations (%(default)s)")  # fmt: skip
+    cli.flag(
+        parser,
+        "--singles",
+        type=cli.positive_int,
+        default=3,
+        help="faces that are also searched for alone (%(default)s)",
+    )
+    cli.flag(
+        parser,
+        "--iterations",
+        type=cli.positive_int,
+        default=1000,
+        help="of the original (%(default)s)",
+    )
+    cli.flag(
+        parser,
+        "--rounds",
+        type=cli.positive_int,
+        default=5,
+        help="of single iterations (%(default)s)",
+    )
     cli.flag(parser, "--mask", choices=masks.CHOICES, default="center", help="(%(default)s)")
     return parser
 
@@ -90,7 +120,7 @@ def search(model, cases: Sequence, options):
 
 
 def fitting_seconds(model) -> float:
-    import starts
+    from search import starts
 
     started = time.perf_counter()
     starts.Starts.fit(model.generate, model.config.z_dim)
@@ -99,12 +129,16 @@ def fitting_seconds(model) -> float:
 
 def contextual(cases: Sequence, generated: np.ndarray) -> float:
     """The plain contextual loss, L1 over known pixels, mean over the faces."""
-    import images
+    from pictures import codecs
 
-    return float(np.mean([
-        (np.abs(images.to_float(case.pixels) - picture) * case.square_mask).sum()
-        for case, picture in zip(cases, generated, strict=True)
-    ]))  # fmt: skip
+    return float(
+        np.mean(
+            [
+                (np.abs(codecs.to_float(case.pixels) - picture) * case.square_mask).sum()
+                for case, picture in zip(cases, generated, strict=True)
+            ]
+        )
+    )
 
 
 def seconds_of(model, cases: Sequence, options, steps: int) -> float:
@@ -141,8 +175,11 @@ def compare(model, cases: Sequence, original, best, wanted: float) -> np.ndarray
         print(f"{head}, best never (lowest {lowest:.1f} in {best.search.steps} steps)", flush=True)
     else:
         fast = seconds_of(model, cases, best, steps)
-        print(f"{head}, best {fast:.3f} s and {steps} steps: {slow / fast:.1f} times less "
-              f"(target: at least {wanted})", flush=True)  # fmt: skip
+        print(
+            f"{head}, best {fast:.3f} s and {steps} steps: {slow / fast:.1f} times less "
+            f"(target: at least {wanted})",
+            flush=True,
+        )
     return end.generated
 
 
@@ -162,9 +199,12 @@ def compare_iterations(model, case, rounds: int) -> None:
         ended = seconds_of(model, [case], ours, LOOP - 1), _seconds(loop)
         milliseconds.append([1000 * seconds / LOOP for seconds in ended])
     ours, plain = np.array(milliseconds[1:]).T
-    print(f"one iteration for one face: {np.median(ours):.1f} ms, of a plain loop that fetches "
-          f"loss, gradient and image {np.median(plain):.1f} ms: {np.median(ours / plain):.2f} "
-          "(target: at most 0.5)", flush=True)  # fmt: skip
+    print(
+        f"one iteration for one face: {np.median(ours):.1f} ms, of a plain loop that fetches "
+        f"loss, gradient and image {np.median(plain):.1f} ms: {np.median(ours / plain):.2f} "
+        "(target: at most 0.5)",
+        flush=True,
+    )
 
 
 def _seconds(function: Callable) -> float:
@@ -177,11 +217,11 @@ def plain_loop(model, case) -> Callable[[], None]:
     """The original's loop on stock layers: each iteration fetches loss, gradient and image."""
     import tensorflow as tf
 
-    import images
-    import losses
+    from pictures import codecs
+    from training import losses
 
     generator, discriminator = model.average or model.generator, model.discriminator
-    picture, mask = images.to_float(case.pixels)[None], case.square_mask[None]
+    picture, mask = codecs.to_float(case.pixels)[None], case.square_mask[None]
 
     @tf.function
     def evaluate(z):
@@ -208,9 +248,8 @@ def plain_loop(model, case) -> Callable[[], None]:
 def print_quality(pictures, cases: Sequence, results: dict) -> None:
     """Hole PSNR, SSIM and seam. results: name -> generated squares (N, S, S, C), blending."""
     import completion
-    import evaluation
-    import features
-    from tables import markdown
+    from measuring import evaluation, features
+    from measuring.tables import markdown
 
     truth = evaluation.Truth(pictures, features.load("random"))
     square_masks = np.stack([case.square_mask for case in cases])
@@ -220,9 +259,14 @@ def print_quality(pictures, cases: Sequence, results: dict) -> None:
         pixels = np.stack([completion.square_result(case, g, blending) for case, g in pairs])
         values = truth.values(pixels, square_masks, truth.features)
         rows[(name,)] = {k: evaluation.summary(values[k], pictures.people) for k in QUALITY}
-    columns = [evaluation.Column(k, t, d) for k, t, d in (
-        ("hole_psnr", "hole PSNR, dB", 2), ("hole_ssim", "hole SSIM", 3), ("seam", "seam", 2),
-    )]  # fmt: skip
+    columns = [
+        evaluation.Column(k, t, d)
+        for k, t, d in (
+            ("hole_psnr", "hole PSNR, dB", 2),
+            ("hole_ssim", "hole SSIM", 3),
+            ("seam", "seam", 2),
+        )
+    ]
     print(markdown(rows, ("preset",), columns))
 
 

@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
 import cli  # noqa: E402
-import images  # noqa: E402
 from data.drawn import drawn_faces  # noqa: E402
+from pictures import codecs  # noqa: E402
 
 WARM_UP = 2  # steps
 
@@ -41,7 +41,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         faces = Path(folder) / "faces"
         for number, face in enumerate(drawn_faces(4 * options.batch_size, 64)):
-            images.write(faces / f"{number:04d}.png", face)
+            codecs.write(faces / f"{number:04d}.png", face)
         for turn in range(2 * options.rounds + 1):
             workers = options.workers if turn % 2 else 1
             run = Path(folder) / f"run-{turn}"
@@ -69,20 +69,40 @@ def images_per_second(
     """Train in the folder `run`; each worker has its share of the cores."""
     share = len(cores) // workers
     cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(workers)]}
-    command = [sys.executable, ROOT / "train-dcgan.py", "--dataset", faces,
-               "--preset", "original", "--batch-size", options.batch_size,
-               "--epoch", -(-options.steps // 4), "--checkpoint-dir", run / "checkpoint",
-               "--sample-dir", run / "samples", "--log-dir", run / "logs",
-               "--strategy", "multiworker" if workers > 1 else "none"]  # fmt: skip
+    command = [
+        sys.executable,
+        ROOT / "train-dcgan.py",
+        "--dataset",
+        faces,
+        "--preset",
+        "original",
+        "--batch-size",
+        options.batch_size,
+        "--epoch",
+        -(-options.steps // 4),
+        "--checkpoint-dir",
+        run / "checkpoint",
+        "--sample-dir",
+        run / "samples",
+        "--log-dir",
+        run / "logs",
+        "--strategy",
+        "multiworker" if workers > 1 else "none",
+    ]
     started = []
     for index in range(workers):
         task = {"cluster": cluster, "task": {"type": "worker", "index": index}}
         own = cores[index * share : (index + 1) * share]
-        started.append(subprocess.Popen(
-            list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-            env=os.environ | ({"TF_CONFIG": json.dumps(task)} if workers > 1 else {}),
-            preexec_fn=lambda own=own: os.sched_setaffinity(0, own),
-        ))  # fmt: skip
+        started.append(
+            subprocess.Popen(
+                list(map(str, command)),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=os.environ | ({"TF_CONFIG": json.dumps(task)} if workers > 1 else {}),
+                preexec_fn=lambda own=own: os.sched_setaffinity(0, own),
+            )
+        )
     for process in started:
         _, errors = process.communicate()
         if process.returncode:

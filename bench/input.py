@@ -103,9 +103,13 @@ def images_per_second(
     from data.pipeline import open_dataset
 
     data = open_dataset(
-        path, size, crop=crop, train_size=count, batch_size=BATCH_SIZE,
+        path,
+        size,
+        crop=crop,
+        train_size=count,
+        batch_size=BATCH_SIZE,
         memory_limit_bytes=memory_limit_bytes,
-    )  # fmt: skip
+    )
     images_per_epoch = data.steps_per_epoch * data.batch_size
     for _ in data.epoch(0):
         pass

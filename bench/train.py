@@ -112,7 +112,7 @@ def compare_recipes(recipes: dict[str, dict], options: argparse.Namespace) -> No
 
 def presets() -> dict[str, dict]:
     """Recipes of the program's presets beside the original one."""
-    from config import PRESETS
+    from networks.config import PRESETS
 
     return {f"preset {name}": recipe for name, recipe in PRESETS.items() if name != "original"}
 
@@ -120,15 +120,31 @@ def presets() -> dict[str, dict]:
 class Row:
     """One kind of step in a process of its own, which takes a step when told to."""
 
-    def __init__(self, kind: str, batch_size: int, config: dict | None = None,
-                 python: Path | str = sys.executable):  # fmt: skip
-        command = [python, __file__, "--worker", kind, "--batch-size", batch_size,
-                   "--config", json.dumps(config or {})]  # fmt: skip
+    def __init__(
+        self,
+        kind: str,
+        batch_size: int,
+        config: dict | None = None,
+        python: Path | str = sys.executable,
+    ):
+        command = [
+            python,
+            __file__,
+            "--worker",
+            kind,
+            "--batch-size",
+            batch_size,
+            "--config",
+            json.dumps(config or {}),
+        ]
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
-            list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=self.errors, text=True,
-        )  # fmt: skip
+            list(map(str, command)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+        )
         self.seconds: list[float] = []
 
     def step(self) -> None:
@@ -204,7 +220,7 @@ def original_step(config: dict, batch_size: int) -> Callable[[], None]:
     three losses. Each computes all it needs anew; its summaries are left out."""
     import tensorflow as tf
 
-    import losses
+    from training import losses
 
     model, real, draw = build(config, batch_size)
     g, d = model.generator, model.discriminator
@@ -257,8 +273,8 @@ def build(config: dict, batch_size: int):
     import numpy as np
     import tensorflow as tf
 
-    from config import Config
     from model import DCGAN
+    from networks.config import Config
 
     tf.config.experimental.enable_op_determinism()  # as train-dcgan.py does
     tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}

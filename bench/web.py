@@ -67,8 +67,9 @@ def resident_megabytes(process: subprocess.Popen) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--checkpoint", help="folder of a model (default: the page's own)")
     parser.add_argument("--clients", type=cli.positive_int, default=10)
     parser.add_argument("--rounds", type=cli.positive_int, default=10)
@@ -87,9 +88,11 @@ def main() -> None:
             memory.append(resident_megabytes(process))
             print(f"round {len(memory)}: {max(seconds):.1f} s, {memory[-1]:.0f} MB", flush=True)
     half, most = np.percentile(waits, [50, 95])
-    print(f"web: {len(waits)} jobs of {args.steps} steps, {args.clients} at once, all answered, "
-          f"{in_order} of {args.rounds} rounds in order; wait {half:.1f} s median, {most:.1f} s "
-          f"p95; memory {memory[0]:.0f} MB after round 1, {memory[-1]:.0f} MB at the end")
+    print(
+        f"web: {len(waits)} jobs of {args.steps} steps, {args.clients} at once, all answered, "
+        f"{in_order} of {args.rounds} rounds in order; wait {half:.1f} s median, {most:.1f} s "
+        f"p95; memory {memory[0]:.0f} MB after round 1, {memory[-1]:.0f} MB at the end"
+    )
 
 
 if __name__ == "__main__":

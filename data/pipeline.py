@@ -17,8 +17,9 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-import images
 from data import tfrecord
+from pictures import codecs
+from pictures.files import find
 
 Load = Callable[[np.ndarray], np.ndarray]  # indices (N,) -> uint8 (N, S, S, C)
 Skipped = list[tuple[Path, str]]  # a file, and why it cannot be read
@@ -97,7 +98,7 @@ class Data:
 
     def _load_floats(self, indices: np.ndarray) -> np.ndarray:
         try:
-            return images.to_float(self.load(indices))
+            return codecs.to_float(self.load(indices))
         except (ValueError, OSError) as fault:
             self._fault = fault
             raise
@@ -150,7 +151,7 @@ def open_dataset(
         shards.must_hold(image_size, channels, crop)
         load, count = shards.read, min(shards.count, train_size or shards.count)
     else:
-        files = images.find([path])[:train_size]
+        files = find([path])[:train_size]
         decode = partial(decoded, image_size=image_size, channels=channels, crop=crop)
         limit = available_bytes() // 4 if memory_limit_bytes is None else memory_limit_bytes
         need = len(files) * image_size * image_size * channels
@@ -178,7 +179,7 @@ def open_dataset(
 
 def decoded(file: Path, image_size: int, channels: int, crop: int | None) -> np.ndarray:
     """A file as uint8 (image_size, image_size, channels). ValueError if it cannot be read."""
-    return images.fit(images.read(file, channels), image_size, crop)
+    return codecs.fit(codecs.read(file, channels), image_size, crop)
 
 
 def available_bytes() -> int:

@@ -25,8 +25,9 @@ import numpy as np
 from tqdm import tqdm
 
 import cli
-import images
 from data import tfrecord
+from pictures import codecs
+from pictures.files import find
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def prepare(
     an `out` that holds something else or that another process is preparing.
     """
     source, out = Path(source), Path(out)
-    files = [str(file) for file in images.find([source])]
+    files = [str(file) for file in find([source])]
     with _reserved(out, settings):
         groups = [files[i : i + images_per_shard] for i in range(0, len(files), images_per_shard)]
         paths = [tfrecord.shard_path(out, i, len(groups)) for i in range(len(groups))]
@@ -116,13 +117,13 @@ def _make_shard(
                 raise InterruptedError("preparing was interrupted")
             name = os.path.relpath(file, source)
             try:
-                pixels = images.read(file, settings.channels)
+                pixels = codecs.read(file, settings.channels)
             except ValueError as fault:
                 index["skipped"].append([name, str(fault).removeprefix(f"{file}: ")])
                 continue
             index["names"].append(name)
             index["labels"].append(Path(file).parent.name)
-            yield images.fit(pixels, settings.image_size, settings.crop)
+            yield codecs.fit(pixels, settings.image_size, settings.crop)
 
     length = tfrecord.record_bytes(settings.image_size, settings.channels)
     index |= tfrecord.write_shard(path, pictures(), length)

@@ -24,11 +24,11 @@ from pathlib import Path
 
 import numpy as np
 
-from cli import replacing
+from pictures.files import replacing
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-# A file of a prepared folder, also under its temporary name (cli.replacing).
+# A file of a prepared folder, also under its temporary name (files.replacing).
 OUR_FILE = re.compile(r"\.?(manifest|shard-\d{5}-of-\d{5})(\.[0-9a-f]{8})?\.(tfrecord|json)")
 # A record is the payload's length (8 bytes), the length's CRC (4), the payload, its CRC (4).
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4

@@ -25,11 +25,10 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-import devices  # noqa: E402
-import training  # noqa: E402
-from config import Config  # noqa: E402
 from data.pipeline import Data, open_dataset  # noqa: E402
 from model import DCGAN, Position  # noqa: E402
+from networks.config import Config  # noqa: E402
+from training import devices, loop  # noqa: E402
 
 TINY = {"image_size": 16, "z_dim": 8, "gf_dim": 4, "df_dim": 4, "batch_size": 8}
 WITHOUT_NORM = {"g_norm": "none", "d_norm": "none"}
@@ -91,7 +90,7 @@ def start_over(model: DCGAN, weights: dict[str, np.ndarray]) -> None:
 
 def train(model: DCGAN, data: Data, steps: int) -> None:
     with data.reading():
-        for step, real in zip(range(steps), training._batches(model, data, 2), strict=False):
+        for step, real in zip(range(steps), loop._batches(model, data, 2), strict=False):
             model.train_step(real, tf.constant(step))
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from checkpoint import cached
-from config import Config
 from data.drawn import drawn_faces
-from linear import LinearModel
 from model import DCGAN
-from starts import Starts
+from networks.config import Config
+from search.linear import LinearModel
+from search.starts import Starts
+from training.checkpoint import cached
 
 SIZE, Z = 16, 8
 

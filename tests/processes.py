@@ -21,9 +21,13 @@ class Launcher:
 
     def __enter__(self) -> "Launcher":
         self._process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            cwd=ROOT, env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},
-        )  # fmt: skip
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},
+        )
         return self
 
     def __exit__(self, *error) -> None:
@@ -100,9 +104,11 @@ def _serve() -> None:
 
     cli.import_tensorflow()
     import data.prepare  # noqa: F401
-    import devices  # noqa: F401
-    import training  # noqa: F401
-    import watching  # noqa: F401
+    from training import (
+        devices,  # noqa: F401
+        loop,  # noqa: F401
+        watching,  # noqa: F401
+    )
 
     for line in sys.stdin:
         request = json.loads(line)

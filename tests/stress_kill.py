@@ -26,26 +26,29 @@ sys.path.insert(0, str(ROOT))
 
 from processes import Launcher, Running  # noqa: E402
 
-import checkpoint  # noqa: E402
-import images  # noqa: E402
 from data.drawn import drawn_faces  # noqa: E402
+from pictures import codecs  # noqa: E402
+from training import checkpoint  # noqa: E402
 
-TINY = ("--image-size 16 --gf-dim 4 --df-dim 4 --z-dim 8 --batch-size 4 --g-steps 1 --preset "
-        "original --g-norm none --d-norm none --augment flip --ema 40").split()  # fmt: skip
+TINY = (
+    "--image-size 16 --gf-dim 4 --df-dim 4 --z-dim 8 --batch-size 4 --g-steps 1 --preset "
+    "original --g-norm none --d-norm none --augment flip --ema 40"
+).split()
 COURSE = "--epoch 4 --save-every 2 --sample-every 5 --keep 3".split()
 SHARDS = "--size 16 --images-per-shard 20".split()
 
 
 def write_faces(folder: Path, count: int) -> Path:
     for number, face in enumerate(drawn_faces(count, 16)):
-        images.write(folder / f"{number:03d}.png", face)
+        codecs.write(folder / f"{number:03d}.png", face)
     return folder
 
 
 def train(launcher: Launcher, faces: Path, folder: Path, *more) -> Running:
     """Start a training run of 12 steps in `folder`, or go on with it."""
-    return launcher.start("train-dcgan.py", "--dataset", faces, *TINY, *COURSE, *more,
-                          folder=folder)  # fmt: skip
+    return launcher.start(
+        "train-dcgan.py", "--dataset", faces, *TINY, *COURSE, *more, folder=folder
+    )
 
 
 def lines(folder: Path) -> list[dict]:

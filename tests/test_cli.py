@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import cli
+from pictures import files
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -19,10 +20,17 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.mark.parametrize(
     ("name", "kebab"),
-    [("--learning_rate", "--learning-rate"), ("--hmcBeta", "--hmc-beta"), ("--nIter", "--n-iter"),
-     ("--imgSize", "--img-size"), ("--checkpointDir", "--checkpoint-dir"), ("--hmcL", "--hmc-l"),
-     ("--beta1", "--beta1"), ("--log-dir", "--log-dir")],
-)  # fmt: skip
+    [
+        ("--learning_rate", "--learning-rate"),
+        ("--hmcBeta", "--hmc-beta"),
+        ("--nIter", "--n-iter"),
+        ("--imgSize", "--img-size"),
+        ("--checkpointDir", "--checkpoint-dir"),
+        ("--hmcL", "--hmc-l"),
+        ("--beta1", "--beta1"),
+        ("--log-dir", "--log-dir"),
+    ],
+)
 def test_a_flag_is_accepted_in_both_spellings(name, kebab):
     for spelling in {name, kebab}:
         parser = argparse.ArgumentParser()
@@ -97,7 +105,7 @@ def test_interruption_is_silent_and_a_fault_of_the_program_is_not_hidden(capsys)
 def test_replacing_switches_a_file_in_one_moment(tmp_path):
     path = tmp_path / "new" / "numbers.json"
     for content in ("one", "two"):
-        with cli.replacing(path) as temporary:
+        with files.replacing(path) as temporary:
             assert temporary.parent == path.parent
             assert temporary.suffix == ".json"
             before = path.read_text() if path.exists() else None
@@ -110,7 +118,7 @@ def test_replacing_switches_a_file_in_one_moment(tmp_path):
 def test_replacing_switches_a_folder(tmp_path):
     path = tmp_path / "step-1"
     for name in ("a", "b"):
-        with cli.replacing(path) as temporary:
+        with files.replacing(path) as temporary:
             temporary.mkdir()
             (temporary / name).touch()
         assert [p.name for p in path.iterdir()] == [name]
@@ -123,7 +131,7 @@ def test_replacing_that_fails_leaves_what_was_there(tmp_path, kind, full):
     error = OSError(28, "No space left on device") if full else KeyboardInterrupt()
     path = tmp_path / "kept"
     path.write_text("old")
-    with pytest.raises(type(error)), cli.replacing(path) as temporary:
+    with pytest.raises(type(error)), files.replacing(path) as temporary:
         if kind == "folder":
             temporary.mkdir()
             (temporary / "part").write_text("new")
@@ -137,7 +145,7 @@ def test_replacing_that_fails_leaves_what_was_there(tmp_path, kind, full):
 
 
 def test_leftovers_are_removed_and_nothing_else(tmp_path):
-    with pytest.raises(RuntimeError), cli.replacing(tmp_path / "step-1") as temporary:
+    with pytest.raises(RuntimeError), files.replacing(tmp_path / "step-1") as temporary:
         left = [tmp_path / temporary.name, tmp_path / ".metrics.0a1b2c3d.jsonl"]
         raise RuntimeError
     left[0].mkdir()
@@ -146,7 +154,7 @@ def test_leftovers_are_removed_and_nothing_else(tmp_path):
     kept = {".lock", ".gitignore", "metrics.jsonl", ".step-00000001", "a.0a1b2c3d.png"}
     for name in kept:
         (tmp_path / name).touch()
-    cli.remove_leftovers(tmp_path)
+    files.remove_leftovers(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == kept
 
 

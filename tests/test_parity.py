@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import checkpoint
-import latent
-import masks
-from losses import LOWRES_BLOCKS, Objective, perceptual_loss
 from model import DCGAN, Task
 from ops import block_means
+from pictures import masks
+from search import latent
+from training import checkpoint
+from training.losses import LOWRES_BLOCKS, Objective, perceptual_loss
 
 RS = np.random.RandomState
 
@@ -57,9 +57,11 @@ def checkpoint_prefix(original, tmp_path_factory):
 
 def write_tf1(prefix: Path, names, values) -> Path:
     tf.raw_ops.SaveV2(
-        prefix=str(prefix), tensor_names=list(names), shape_and_slices=[""] * len(names),
+        prefix=str(prefix),
+        tensor_names=list(names),
+        shape_and_slices=[""] * len(names),
         tensors=[tf.constant(value) for value in values],
-    )  # fmt: skip
+    )
     return prefix
 
 
@@ -202,7 +204,9 @@ def test_both_naming_schemes(model, original, tmp_path):
         for name in original["var_names"]
         for i in [int(name.split("d_bn")[1][0]) if "d_bn" in name else 0]
     ]
-    values = [original_variable(n, eval(s)) for n, s in zip(
-        original["var_names"], original["var_shapes"], strict=True)]  # fmt: skip
+    values = [
+        original_variable(n, eval(s))
+        for n, s in zip(original["var_names"], original["var_shapes"], strict=True)
+    ]
     other = DCGAN.restore(write_tf1(tmp_path / "DCGAN.model-7", renamed, values))
     np.testing.assert_array_equal(other.logits(PICTURES), model.logits(PICTURES))

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import gradio as gr
 import numpy as np
 
-import images
 from completion import PRESETS, Case, Hole, Options, with_changes
+from pictures import codecs
 from web import studio
 from web.safety import Limits, check
 from web.studio import Models, Moment, Result, Scene
@@ -22,8 +22,10 @@ KINDS = (BRUSH, FILE, BUILT_IN)
 EYE = "the inner corner of the {} eye"
 CLICKS = (EYE.format("left"), EYE.format("right"), "the bottom lip")
 ENDS = {
-    "done": "Done", "stopped": "Stopped: the best so far", "time": "Time is up: the best so far",
-}  # fmt: skip
+    "done": "Done",
+    "stopped": "Stopped: the best so far",
+    "time": "Time is up: the best so far",
+}
 LIVE_SIDE = 320  # pixels of the picture that is shown while a search goes on
 
 
@@ -51,8 +53,14 @@ class Wish(NamedTuple):
 
     @property
     def options(self) -> Options:
-        return options_of(self.preset, steps=self.steps, lam=self.lam, blend=self.blend,
-                          alternatives=self.alternatives, seed=self.seed)  # fmt: skip
+        return options_of(
+            self.preset,
+            steps=self.steps,
+            lam=self.lam,
+            blend=self.blend,
+            alternatives=self.alternatives,
+            seed=self.seed,
+        )
 
 
 def points_of(scene: Scene | None, where: str, clicks: list) -> np.ndarray | None:
@@ -122,8 +130,9 @@ class Actions:
             label = f"Click {missing[0]}" if missing else "Click again to choose other points"
         shown = gr.update(
             value=studio.outlined(scene, points, clicks if by_points else []),
-            label=label, visible=bool(scene.faces) or by_points,
-        )  # fmt: skip
+            label=label,
+            visible=bool(scene.faces) or by_points,
+        )
         canvas = {"background": studio.canvas(scene, points), "layers": [], "composite": None}
         return shown, canvas
 
@@ -188,7 +197,7 @@ class Actions:
                 if isinstance(moment, Result):
                     yield shown, hidden, *self._finished(wish.scene.path, moment)
                 else:
-                    live = images.resize(moment.square, LIVE_SIDE, LIVE_SIDE)
+                    live = codecs.resize(moment.square, LIVE_SIDE, LIVE_SIDE)
                     live = gr.update(value=live, visible=True)
                     yield hidden, shown, described(moment), live, *[gr.skip()] * 7
 
@@ -197,10 +206,16 @@ class Actions:
         files = [(str(before), str(path)) for path in result.pictures]
         best = result.pictures[0]
         return (
-            f"**{ENDS[result.ended]}**", gr.update(visible=False), gr.update(visible=True),
-            list(zip(result.details, captions, strict=True)), files[0],
-            str(best), str(result.mask), str(result.animation), files,
-        )  # fmt: skip
+            f"**{ENDS[result.ended]}**",
+            gr.update(visible=False),
+            gr.update(visible=True),
+            list(zip(result.details, captions, strict=True)),
+            files[0],
+            str(best),
+            str(result.mask),
+            str(result.animation),
+            files,
+        )
 
     def end(self, request: gr.Request) -> tuple:
         """The search is over, however it went -> complete, stop, live"""
@@ -232,8 +247,9 @@ class Actions:
 
         Returns the completed pictures, the best first, the mask, and an animation of the search.
         """
-        options = options_of(preset, steps=steps, lam=lam, blend=blend,
-                             alternatives=alternatives, seed=seed)  # fmt: skip
+        options = options_of(
+            preset, steps=steps, lam=lam, blend=blend, alternatives=alternatives, seed=seed
+        )
         with telling(), studio.own_folder(self.folder) as folder:
             check(picture, self.limits)
             network = self.models.get(model)

@@ -25,19 +25,49 @@ SESSIONS = 100  # of which the server keeps what was uploaded; the oldest is for
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(description=__doc__,
-                                formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    flag(p, "--checkpoint", nargs="+", type=Path, metavar="DIR", help="folders of models to choose "
-         "from (default: ./checkpoint if it holds one, and the one that ships)")  # fmt: skip
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    flag(
+        p,
+        "--checkpoint",
+        nargs="+",
+        type=Path,
+        metavar="DIR",
+        help="folders of models to choose "
+        "from (default: ./checkpoint if it holds one, and the one that ships)",
+    )
     flag(p, "--port", type=positive_int, default=7860, help="(default: %(default)s)")
-    flag(p, "--host", default="127.0.0.1", help="address to listen on (default: this machine's own "
-         "loopback, which nobody else reaches)")  # fmt: skip
-    flag(p, "--auth", action="append", type=_account, metavar="USER:PASSWORD", help="who may use "
-         "the page; may be given several times")  # fmt: skip
-    flag(p, "--time-limit", type=positive_float, default=300.0, metavar="SECONDS",
-         help="for one search; then the best so far is shown (default: %(default).0f)")  # fmt: skip
-    flag(p, "--max-waiting", type=positive_int, default=20, help="jobs in the queue; who comes "
-         "then is told that the server is busy (%(default)s)")  # fmt: skip
+    flag(
+        p,
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on (default: this machine's own "
+        "loopback, which nobody else reaches)",
+    )
+    flag(
+        p,
+        "--auth",
+        action="append",
+        type=_account,
+        metavar="USER:PASSWORD",
+        help="who may use the page; may be given several times",
+    )
+    flag(
+        p,
+        "--time-limit",
+        type=positive_float,
+        default=300.0,
+        metavar="SECONDS",
+        help="for one search; then the best so far is shown (default: %(default).0f)",
+    )
+    flag(
+        p,
+        "--max-waiting",
+        type=positive_int,
+        default=20,
+        help="jobs in the queue; who comes then is told that the server is busy (%(default)s)",
+    )
     flag(p, "--max-megabytes", type=positive_int, default=25, help="of a file (%(default)s)")
     flag(p, "--max-megapixels", type=positive_int, default=30, help="of a picture (%(default)s)")
     return p
@@ -71,13 +101,15 @@ def _warn(host: str, accounts: list | None) -> None:
     from web.safety import is_loopback
 
     if not (accounts or is_loopback(host)):
-        print(f"warning: whoever reaches {host} can use the page; give --auth USER:PASSWORD",
-              file=sys.stderr)  # fmt: skip
+        print(
+            f"warning: whoever reaches {host} can use the page; give --auth USER:PASSWORD",
+            file=sys.stderr,
+        )
 
 
 def _folders(given: list[Path] | None) -> list[Path]:
     """--checkpoint, else ./checkpoint if it holds a model, and the one that ships."""
-    import checkpoint
+    from training import checkpoint
 
     for path in given or []:
         if not checkpoint.exists(path):
@@ -88,9 +120,12 @@ def _folders(given: list[Path] | None) -> list[Path]:
 def _quiet(folder: str) -> dict[str, str]:
     """Environment of Gradio, before its import: no request leaves, nothing is written elsewhere."""
     return {
-        "GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": folder, "HF_HUB_OFFLINE": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1", "GRADIO_SSR_MODE": "False",
-    }  # fmt: skip
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "GRADIO_TEMP_DIR": folder,
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "GRADIO_SSR_MODE": "False",
+    }
 
 
 def _launch(arguments: argparse.Namespace, folders: list[Path], folder: Path):
@@ -110,12 +145,21 @@ def _launch(arguments: argparse.Namespace, folders: list[Path], folder: Path):
     blocks.queue(max_size=arguments.max_waiting)
     try:
         _, url, _ = blocks.launch(
-            server_name=host, server_port=port, auth=arguments.auth, theme=page.theme(),
-            css=page.STYLE, max_file_size=limits.bytes, state_session_capacity=SESSIONS,
-            app_kwargs={"middleware": safety.middleware(host)}, footer_links=["api"],
-            run_history=False, enable_monitoring=False, share=False, quiet=True,
+            server_name=host,
+            server_port=port,
+            auth=arguments.auth,
+            theme=page.theme(),
+            css=page.STYLE,
+            max_file_size=limits.bytes,
+            state_session_capacity=SESSIONS,
+            app_kwargs={"middleware": safety.middleware(host)},
+            footer_links=["api"],
+            run_history=False,
+            enable_monitoring=False,
+            share=False,
+            quiet=True,
             prevent_thread_lock=True,
-        )  # fmt: skip
+        )
     except OSError:
         raise ValueError(f"--port {port} of {host} cannot be listened on; is it in use?") from None
     print(f"{url} (Ctrl-C ends it)", flush=True)

@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
-import images
 from data.drawn import drawn_faces
+from pictures import codecs
 
 PHOTOGRAPH = Path(__file__).parents[1] / "examples" / "astronaut.jpg"  # NASA: Eileen Collins
 
@@ -15,5 +15,5 @@ def write(folder: Path) -> list[Path]:
     paths = [Path(shutil.copy(PHOTOGRAPH, folder))]
     for number, face in enumerate(drawn_faces(3, size=256)):
         paths.append(folder / f"drawn-{number + 1}.png")
-        images.write(paths[-1], face)
+        codecs.write(paths[-1], face)
     return paths

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import gradio as gr
 
-import blend
-import masks
 from completion import FITS, PRESETS
+from pictures import blend, masks
 from web.actions import BRUSH, BUILT_IN, FILE, KINDS, Actions
 from web.studio import ACCENT
 
@@ -92,24 +91,42 @@ class Page:
 
     def _place(self) -> None:
         self.where = gr.Radio(label="What is completed")
-        self.shown = gr.Image(label="Click a face to choose it", interactive=False, buttons=[],
-                              format="png", height=320, elem_id="shown")  # fmt: skip
+        self.shown = gr.Image(
+            label="Click a face to choose it",
+            interactive=False,
+            buttons=[],
+            format="png",
+            height=320,
+            elem_id="shown",
+        )
 
     def _hole(self) -> None:
         self.kind = gr.Radio(KINDS, value=BRUSH, label="Hole")
         with gr.Column() as self.brush_column:
             self.editor = gr.ImageEditor(
-                label="Paint over what is to be filled", sources=(), transforms=(), layers=False,
+                label="Paint over what is to be filled",
+                sources=(),
+                transforms=(),
+                layers=False,
                 brush=gr.Brush(colors=[BRUSH_COLOUR], color_mode="fixed", default_size=40),
-                format="png", buttons=[], elem_classes="editor", height=520,
-            )  # fmt: skip
+                format="png",
+                buttons=[],
+                elem_classes="editor",
+                height=520,
+            )
         self.editor.blob_storage = Recent()
         with gr.Column(visible=False) as self.given:
             with gr.Column() as self.mask_column:
                 self.mask = upload("Mask file: white is the hole", height=200, elem_id="mask")
             self.built_in = gr.Dropdown(masks.CHOICES, value="center", label="Built-in mask")
-            self.preview = gr.Image(label="The hole", interactive=False, buttons=[], height=320,
-                                    format="png", elem_id="hole")  # fmt: skip
+            self.preview = gr.Image(
+                label="The hole",
+                interactive=False,
+                buttons=[],
+                height=320,
+                format="png",
+                elem_id="hole",
+            )
 
     def _settings(self) -> None:
         names = self.actions.models.names
@@ -129,20 +146,31 @@ class Page:
         self.complete = gr.Button("Complete", variant="primary", size="lg")
         self.stop = gr.Button("Stop", variant="stop", size="lg", visible=False)
         self.status = gr.Markdown(elem_id="status")
-        self.live = gr.Image(label="Search", visible=False, interactive=False, buttons=[],
-                             height=340)  # fmt: skip
+        self.live = gr.Image(
+            label="Search", visible=False, interactive=False, buttons=[], height=340
+        )
 
     def _results(self) -> None:
         with gr.Column(visible=False) as self.results:
             self.slider = gr.ImageSlider(
-                label="Before and after", format="png", height=420, interactive=False,
-                buttons=["fullscreen"], elem_id="slider",
-            )  # fmt: skip
+                label="Before and after",
+                format="png",
+                height=420,
+                interactive=False,
+                buttons=["fullscreen"],
+                elem_id="slider",
+            )
             self.gallery = gr.Gallery(
-                label="Alternatives, the best first: click to choose", columns=3, format="png",
-                height="auto", object_fit="contain", allow_preview=False, interactive=False,
-                buttons=[], elem_id="alternatives",
-            )  # fmt: skip
+                label="Alternatives, the best first: click to choose",
+                columns=3,
+                format="png",
+                height="auto",
+                object_fit="contain",
+                allow_preview=False,
+                interactive=False,
+                buttons=[],
+                elem_id="alternatives",
+            )
             with gr.Row():
                 self.downloads = [
                     gr.DownloadButton(label, min_width=90)
@@ -153,33 +181,65 @@ class Page:
         do = self.actions
         place = [self.scene, self.where, self.clicks]
         wish = [
-            *place, self.kind, self.mask, self.built_in, self.model, self.preset, self.step_count,
-            self.lam, self.blend, self.alternatives, self.seed,
-        ]  # fmt: skip
+            *place,
+            self.kind,
+            self.mask,
+            self.built_in,
+            self.model,
+            self.preset,
+            self.step_count,
+            self.lam,
+            self.blend,
+            self.alternatives,
+            self.seed,
+        ]
         drawn = [self.shown, self.editor]
-        outputs = [self.photo, self.scene, self.where, self.clicks, self.place, self.work,
-                   self.help, *drawn]  # fmt: skip
+        outputs = [
+            self.photo,
+            self.scene,
+            self.where,
+            self.clicks,
+            self.place,
+            self.work,
+            self.help,
+            *drawn,
+        ]
         # Progress is shown beside the editor, never on it nor on a column around it: at every sign
         # of progress on these the page would send all that is painted to the server.
         self.photo.change(do.look, self.photo, outputs, show_progress_on=self.photo, **OWN)
         self.where.input(do.place, place, drawn, show_progress_on=self.shown, **OWN)
-        self.shown.select(do.click, place, [self.where, self.clicks, *drawn],
-                          show_progress_on=self.shown, **OWN)  # fmt: skip
+        self.shown.select(
+            do.click, place, [self.where, self.clicks, *drawn], show_progress_on=self.shown, **OWN
+        )
 
         kinds = [self.brush_column, self.given, self.mask_column, self.built_in]
         self.kind.change(kinds_shown, self.kind, kinds, show_progress_on=self.kind, **AT_ONCE)
         changes = [part.change for part in (self.kind, self.mask, self.built_in, self.scene)]
         gr.on(changes, do.preview, wish, self.preview, **OWN)
-        self.preset.input(of_preset, self.preset, [self.step_count, self.lam, self.blend],
-                          **AT_ONCE)  # fmt: skip
+        self.preset.input(
+            of_preset, self.preset, [self.step_count, self.lam, self.blend], **AT_ONCE
+        )
 
         buttons = [self.complete, self.stop]
-        shown = [*buttons, self.status, self.live, self.results, self.gallery, self.slider,
-                 *self.downloads, self.files]  # fmt: skip
+        shown = [
+            *buttons,
+            self.status,
+            self.live,
+            self.results,
+            self.gallery,
+            self.slider,
+            *self.downloads,
+            self.files,
+        ]
         run = self.complete.click(
-            do.complete, [*wish, self.editor], shown, show_progress="minimal",
-            show_progress_on=self.status, **DEVICE, **OWN,
-        )  # fmt: skip
+            do.complete,
+            [*wish, self.editor],
+            shown,
+            show_progress="minimal",
+            show_progress_on=self.status,
+            **DEVICE,
+            **OWN,
+        )
         run.then(do.end, None, [*buttons, self.live], **AT_ONCE)
         self.stop.click(do.stop, None, None, **AT_ONCE)
         chosen = [self.slider, self.downloads[0]]
@@ -201,16 +261,21 @@ class Page:
                 number("lam: instead of the preset's", None, 1e6, None),
                 gr.Dropdown(blend.METHODS, value=None, label="blend: instead of the preset's"),
             ]
-            outputs = [gr.File(file_count="multiple", label="pictures"), gr.File(label="mask"),
-                       gr.File(label="animation")]  # fmt: skip
+            outputs = [
+                gr.File(file_count="multiple", label="pictures"),
+                gr.File(label="mask"),
+                gr.File(label="animation"),
+            ]
             button = gr.Button()
         button.click(self.actions.api, inputs, outputs, api_name="complete", **DEVICE)
 
 
-def number(label: str, value: float | None, most: float, precision: int | None = 0,
-           least: float = 0) -> gr.Number:  # fmt: skip
-    return gr.Number(value, label=label, minimum=least, maximum=most, precision=precision,
-                     min_width=120)  # fmt: skip
+def number(
+    label: str, value: float | None, most: float, precision: int | None = 0, least: float = 0
+) -> gr.Number:
+    return gr.Number(
+        value, label=label, minimum=least, maximum=most, precision=precision, min_width=120
+    )
 
 
 def of_preset(name: str) -> tuple:
@@ -222,6 +287,8 @@ def of_preset(name: str) -> tuple:
 def kinds_shown(kind: str) -> tuple:
     """A kind of hole -> brush, given, mask and built_in; what is hidden keeps its content."""
     return (
-        gr.update(visible=True if kind == BRUSH else "hidden"), gr.update(visible=kind != BRUSH),
-        gr.update(visible=kind == FILE), gr.update(visible=kind == BUILT_IN),
-    )  # fmt: skip
+        gr.update(visible=True if kind == BRUSH else "hidden"),
+        gr.update(visible=kind != BRUSH),
+        gr.update(visible=kind == FILE),
+        gr.update(visible=kind == BUILT_IN),
+    )

@@ -19,11 +19,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 import completion
-import images
-import masks
 from align import geometry, landmarks
 from completion import Case, Hole, Options
 from model import DCGAN
+from pictures import codecs, grids, masks
 
 SHOWN_SIDE = 900  # pixels of the longer side of what is shown to be clicked on
 CANVAS_SIDES = (480, 800)  # the least and the most of what is painted on
@@ -66,10 +65,10 @@ def look(path: Path | str) -> Scene:
     return Scene(Path(path), pixels.shape[:2], found)
 
 
-def read(path: Path | str) -> images.Picture:
+def read(path: Path | str) -> codecs.Picture:
     """A picture of the page."""
     with naming(path, NAME):
-        return images.read_picture(path)
+        return codecs.read_picture(path)
 
 
 @contextmanager
@@ -85,13 +84,19 @@ def outlined(scene: Scene, points: np.ndarray | None, clicks: Sequence[tuple]) -
     """The picture, uint8 (h, w, 3), with its faces framed, the chosen square and the clicks."""
     pixels = completion.with_channels(read(scene.path).pixels, 3)
     height, width = (max(1, round(length * scene.scale)) for length in scene.shape)
-    image = Image.fromarray(images.resize(pixels, height, width))
+    image = Image.fromarray(codecs.resize(pixels, height, width))
     draw = ImageDraw.Draw(image)
     for number, (box, _) in enumerate(scene.faces, start=1):
         left, top, right, bottom = (value * scene.scale for value in box)
         draw.rectangle((left, top, right, bottom), outline=QUIET, width=2)
-        draw.text((left + 6, top + 3), str(number), fill=QUIET, font_size=20, stroke_width=1,
-                  stroke_fill=(60, 60, 60))  # fmt: skip
+        draw.text(
+            (left + 6, top + 3),
+            str(number),
+            fill=QUIET,
+            font_size=20,
+            stroke_width=1,
+            stroke_fill=(60, 60, 60),
+        )
     draw.polygon(_corners(scene, points), outline=ACCENT, width=3)
     for x, y in clicks:
         x, y = x * scene.scale, y * scene.scale
@@ -133,7 +138,7 @@ def _fitted(part: np.ndarray) -> np.ndarray:
     least, most = CANVAS_SIDES
     longer = max(part.shape[:2])
     factor = min(most / longer, max(1.0, least / longer))
-    return images.resize(part, *(max(1, round(length * factor)) for length in part.shape[:2]))
+    return codecs.resize(part, *(max(1, round(length * factor)) for length in part.shape[:2]))
 
 
 def _square(shape: tuple[int, int], points: np.ndarray | None, size: int) -> np.ndarray:
@@ -153,14 +158,14 @@ def painted_mask(
     if paint is None or not (paint >= masks.THRESHOLD).any():
         raise ValueError("Nothing is painted yet: paint over what is to be filled")
     stroke, path = folder / "painted.png", folder / "hole.png"
-    images.write(stroke, paint[..., None])
+    codecs.write(stroke, paint[..., None])
     left, top, right, bottom = _box(scene.shape, points)
     with naming(stroke, "The brush"):
         known = masks.from_file(stroke, (bottom - top, right - left))
     hole = np.zeros((*scene.shape, 1), bool)
     geometry.cut(hole, (left, top, right, bottom))[...] = known == 0
     hole &= _square(scene.shape, points, size)
-    images.write(path, np.uint8(255 * hole))
+    codecs.write(path, np.uint8(255 * hole))
     return path
 
 
@@ -171,8 +176,9 @@ def preview(case: Case, points: np.ndarray | None) -> np.ndarray:
     return _fitted(shown)
 
 
-def prepare(path: Path, model: DCGAN, hole: Hole, fit: str = "resize",
-            points: np.ndarray | None = None) -> Case:  # fmt: skip
+def prepare(
+    path: Path, model: DCGAN, hole: Hole, fit: str = "resize", points: np.ndarray | None = None
+) -> Case:
     """completion.place for a picture of the page. Raises ValueError, in words for the page."""
     size, channels = model.config.image_size, model.config.channels
     with naming(hole.file, "The mask"):
@@ -248,9 +254,13 @@ def complete(
             if moment.step % interval == 0:
                 square = completion.square_result(case, moment.generated[0], options.blend)
                 frames.append(square)
-                yield Moment(alternative * per_search + moment.step,
-                             options.alternatives * per_search, alternative,
-                             float(moment.loss[0]), square)  # fmt: skip
+                yield Moment(
+                    alternative * per_search + moment.step,
+                    options.alternatives * per_search,
+                    alternative,
+                    float(moment.loss[0]),
+                    square,
+                )
         # A search that ran to its end counts by its end, as for complete.py.
         kept = moment if ended == "done" else best
         found.append(Found(float(kept.loss[0]), kept.generated[0], frames))
@@ -274,14 +284,14 @@ def _written(case: Case, found: list[Found], blend: str, folder: Path, ended: st
     for number, one in enumerate(found, start=1):
         pixels = completion.finish(case, one.generated, blend)
         pictures.append(folder / f"completed-{number}.png")
-        images.write(pictures[-1], pixels, like=completion.like_input(case), compress_level=1)
+        codecs.write(pictures[-1], pixels, like=completion.like_input(case), compress_level=1)
         details.append(completion.with_channels(_fitted(geometry.cut(pixels, box)), 3))
     last = completion.square_result(case, found[0].generated, blend)
     seen = found[0].frames[:: -(-len(found[0].frames) // FRAMES) or 1]
-    frames = [images.resize(frame, GIF_SIDE, GIF_SIDE) for frame in [*seen, last]]
+    frames = [codecs.resize(frame, GIF_SIDE, GIF_SIDE) for frame in [*seen, last]]
     mask, animation = folder / "mask.png", folder / "search.gif"
-    images.write(mask, images.to_bytes(1 - 2 * case.mask))
-    images.write_gif(animation, frames, seconds_per_frame=0.2)
+    codecs.write(mask, codecs.to_bytes(1 - 2 * case.mask))
+    grids.write_gif(animation, frames, seconds_per_frame=0.2)
     return Result(pictures, details, [one.loss for one in found], mask, animation, ended)
 
 

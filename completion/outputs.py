@@ -1,0 +1,210 @@
+"""What complete.py writes: grids and logs of each batch, results, masks, animation, report."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from completion import Case, like_input
+from pictures import codecs, grids
+from pictures.files import replacing
+
+COLUMNS = 8  # of the grids, as in the original
+LOG_LINES = 100  # of an image that wait to be written
+GIF_FRAMES = 60  # at most, which bounds memory whatever the number of grids
+WRITTEN = (
+    "results",
+    "masks",
+    "alternatives",
+    "preview",
+    "hats_imgs",
+    "completed",
+    "before.png",
+    "masked.png",
+    "lowres.png",
+)
+
+
+def is_output(path: Path, out_dir: Path) -> bool:
+    """Whether a picture is one that completions into out_dir have written."""
+    try:
+        first = path.resolve().relative_to(out_dir.resolve()).parts[0]
+    except ValueError:
+        return False
+    return first in WRITTEN or first.startswith("batch_")
+
+
+class Batch:
+    """The pictures of one batch while its search goes on: the folder itself for the first batch
+    ever written there, batch_0001 and so on for later ones.
+
+        before.png  masked.png  lowres.png  hats_imgs/0000.png ...  completed/0000.png ...
+        logs/hats_00.log ...  completion.gif
+    """
+
+    def __init__(self, out_dir: Path, cases: Sequence[Case]):
+        self.folder = _free_folder(Path(out_dir))
+        self._lines: list[list[str]] = []  # of each log, not yet written
+        self._shown: list[int] = []
+        squares = np.stack([case.pixels for case in cases])
+        known = np.stack([case.square_mask for case in cases])
+        self._write("masked.png", np.where(known > 0, squares, 0))
+        self._means = None if cases[0].means is None else np.stack([case.means for case in cases])
+        if self._means is not None:
+            self._write("lowres.png", _blocks(self._means, squares.shape[1]))
+
+    def before(self, squares: np.ndarray) -> None:
+        """The whole pictures on the model's square, uint8 (N, S, S, C)."""
+        self._write("before.png", squares)
+
+    def log(self, step: int, z: np.ndarray, loss: np.ndarray) -> None:
+        """A line for each image: iteration, loss, z."""
+        if not self._lines:
+            header = "iter loss " + " ".join(f"z{i}" for i in range(z.shape[1])) + "\n"
+            self._lines = [[header] for _ in loss]
+        for lines, row, value in zip(self._lines, z, loss, strict=True):
+            lines.append(f"{step} {value:.6f} " + " ".join(f"{x:.6f}" for x in row) + "\n")
+        if len(self._lines[0]) > LOG_LINES:
+            self._write_logs()
+
+    def show(self, step: int, generated: np.ndarray, completed: np.ndarray) -> None:
+        """Grids of what the search has come to: G(z), float in [-1, 1], and completed squares,
+        uint8, each (N, S, S, C); with the lowres mask also the block means of G(z)."""
+        self._shown.append(step)
+        self._write_logs()
+        self._write(f"hats_imgs/{step:04d}.png", codecs.to_bytes(generated))
+        self._write(f"completed/{step:04d}.png", completed)
+        if self._means is not None:
+            count, side = len(generated), generated.shape[1]
+            blocks = self._means.shape[1]
+            parts = generated.reshape(count, blocks, side // blocks, blocks, side // blocks, -1)
+            means = _blocks(parts.mean(axis=(2, 4)), side)
+            self._write(f"hats_imgs/{step:04d}.lowres.png", means)
+
+    def close(self) -> None:
+        """End the logs and animate the grids in completed/."""
+        self._write_logs()
+        every = -(-len(self._shown) // GIF_FRAMES)
+        chosen = self._shown[::-1][::every][::-1]  # the last one always
+        frames = [codecs.read(self.folder / "completed" / f"{step:04d}.png") for step in chosen]
+        grids.write_gif(self.folder / "completion.gif", frames, seconds_per_frame=0.2)
+
+    def _write_logs(self) -> None:
+        (self.folder / "logs").mkdir(parents=True, exist_ok=True)
+        for number, lines in enumerate(self._lines):
+            with (self.folder / "logs" / f"hats_{number:02d}.log").open("a") as file:
+                file.writelines(lines)
+            lines.clear()
+
+    def _write(self, name: str, squares: np.ndarray) -> None:
+        codecs.write(self.folder / name, grids.grid(squares, min(COLUMNS, len(squares))))
+
+
+def _blocks(means: np.ndarray, side: int) -> np.ndarray:
+    """Block means (N, B, B, C) in [-1, 1] as uint8 (N, side, side, C)."""
+    factor = side // means.shape[1]
+    return codecs.to_bytes(means).repeat(factor, axis=1).repeat(factor, axis=2)
+
+
+def _free_folder(out_dir: Path) -> Path:
+    if not (out_dir / "masked.png").exists():
+        return out_dir
+    number = 1
+    while (folder := out_dir / f"batch_{number:04d}").exists():
+        number += 1
+    return folder
+
+
+class Results:
+    """results/NAME.png, masks/NAME.png, alternatives/NAME/ and report.json of an output folder.
+
+    The report lists every completion whose result is there; with it a second run skips what is
+    done, and gives a new name to what would overwrite something else.
+    """
+
+    def __init__(self, out_dir: Path, suffix: str):
+        self.folder, self.suffix = Path(out_dir), suffix
+        self._report = self.folder / "report.json"
+        entries = _read_report(self._report)
+        self.entries = [e for e in entries if (self.folder / e["result"]).exists()]
+        self._names = {entry["name"] for entry in self.entries}
+        self._by_input = defaultdict(list)
+        for entry in self.entries:
+            self._by_input[entry["input"]].append(entry)
+
+    def is_done(self, path: Path, settings: dict) -> bool:
+        """Whether this file, as it is now, has been completed with these settings."""
+        key = _key(path, settings)
+        return any(
+            all(entry.get(k) == v for k, v in key.items()) for entry in self._by_input[str(path)]
+        )
+
+    def names(self, paths: Iterable[Path]) -> dict[Path, str]:
+        """A name for each input that nothing else has: its stem, else its folder's before it."""
+        paths = list(paths)
+        stems = Counter(path.stem for path in paths)
+        names = {}
+        for path in paths:
+            name = path.stem
+            if stems[name] > 1 or self._is_taken(name):
+                name = f"{path.resolve().parent.name}_{path.stem}"
+            number, unique = 2, name
+            while self._is_taken(unique):
+                unique, number = f"{name}-{number}", number + 1
+            self._names.add(unique)
+            names[path] = unique
+        return names
+
+    def _is_taken(self, name: str) -> bool:
+        file = self.folder / "results" / f"{name}.{self.suffix}"
+        return name in self._names or file.exists()
+
+    def write(
+        self, case: Case, name: str, results: Sequence[np.ndarray], settings: dict, measured: dict
+    ) -> Path:
+        """Write one picture's results, best first, its mask, and its entry in the report."""
+        hole = codecs.to_bytes(1 - 2 * case.mask)
+        codecs.write(self.folder / "masks" / f"{name}.png", hole)
+        if len(results) > 1:
+            folder = self.folder / "alternatives" / name
+            for number, result in enumerate(results, start=1):
+                codecs.write(folder / f"{number}.{self.suffix}", result, like=like_input(case))
+            codecs.write(self.folder / "alternatives" / f"{name}.png", _sheet(results))
+        path = self.folder / "results" / f"{name}.{self.suffix}"
+        codecs.write(path, results[0], like=like_input(case))  # the last: a run may be interrupted
+        entry = {"name": name, "result": str(path.relative_to(self.folder))}
+        self.entries.append(entry | _key(case.path, settings) | measured)
+        return path
+
+    def save_report(self) -> None:
+        with replacing(self._report) as temporary:
+            temporary.write_text(json.dumps(self.entries, indent=1) + "\n")
+
+
+def _key(path: Path, settings: dict) -> dict:
+    return {"input": str(path), "modified": modified(path), "settings": settings}
+
+
+def modified(path: Path) -> float | None:
+    """When a file was last changed, in seconds; None where there is none."""
+    return path.stat().st_mtime if path.exists() else None
+
+
+def _read_report(path: Path) -> list[dict]:
+    try:
+        entries = json.loads(path.read_text()) if path.exists() else []
+        if all(isinstance(e[k], str) for e in entries for k in ("name", "input", "result")):
+            return entries
+    except (ValueError, LookupError, TypeError):
+        pass
+    raise ValueError(f"{path}: not a report of this program; move it away, or use another folder")
+
+
+def _sheet(results: Sequence[np.ndarray], side: int = 256) -> np.ndarray:
+    """Results side by side, each at most `side` pixels high and wide."""
+    height, width = results[0].shape[:2]
+    factor = min(1, side / max(height, width))
+    size = max(1, round(height * factor)), max(1, round(width * factor))
+    return grids.grid(np.stack([codecs.resize(result, *size) for result in results]), len(results))

@@ -1,0 +1,1 @@
+"""How good completions and samples are."""

@@ -1,0 +1,148 @@
+"""The methods that evaluate.py sets side by side, by name: presets, inpainting, mean and PPCA.
+
+A name is NAME, then +BLEND (mean+poisson), then :OPTION=VALUE for each option to change: those of a
+preset (best:steps=50:start=bank), or the caution of PPCA (ppca-200:caution=30).
+"""
+
+import dataclasses
+import re
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Self
+
+import numpy as np
+
+import completion
+from completion import PRESETS, Case, Options
+from measuring import baselines
+from model import DCGAN
+from pictures import blend, codecs
+
+CHOICES = (*PRESETS, *baselines.INPAINTING, "mean", "ppca-K")
+DEFAULTS = ["best", *baselines.INPAINTING]
+FITTED = [
+    "mean",
+    "mean+poisson",
+    "ppca-50",
+    "ppca-200",
+    "ppca-200+poisson",
+    "ppca-200+poisson:caution=30",
+]  # with --train
+
+Generate = Callable[[Sequence[Case]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to complete. generate: cases -> float (N, S, S, C), whose holes are blended in; what
+    warm_up does (tracing, fitting starts) is no part of the time that a picture takes."""
+
+    name: str
+    generate: Generate
+    blend: str = "none"
+    warm_up: Callable[[Sequence[Case]], None] = lambda cases: None
+
+    def complete(self, cases: Sequence[Case]) -> np.ndarray:
+        """uint8 (N, S, S, C), the known pixels as they were."""
+        return np.stack(
+            [
+                completion.square_result(case, generated, self.blend)
+                for case, generated in zip(cases, self.generate(cases), strict=True)
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a method's name says. components, caution: of PPCA, 0 components for the mean, None for
+    what is not fitted; options: of a preset, None for the others."""
+
+    name: str
+    base: str
+    blend: str
+    components: int | None
+    caution: float = 1.0
+    options: Options | None = None
+
+    @classmethod
+    def parse(cls, name: str) -> Self:
+        """Raises ValueError, with the choices, for what is no name of a method."""
+        base, *changes = name.split(":")
+        base, plus, blending = base.partition("+")
+        ppca = re.fullmatch(r"ppca-([1-9]\d*)", base)
+        if base not in CHOICES[:-1] and not ppca:
+            raise ValueError(f"unknown method {base!r}; choose from {', '.join(CHOICES)}")
+        if plus and blending not in blend.METHODS:
+            raise ValueError(f"method {name}: choose +BLEND from {', '.join(blend.METHODS)}")
+        if base in PRESETS:
+            preset = PRESETS[base]
+            own = {**vars(preset.objective), **vars(preset.search), **vars(preset)}
+            values = {"blend": blending} if plus else {}
+            values |= _values(name, own, changes)
+            return cls(name, base, "", None, options=completion.with_changes(preset, values))
+        caution = _values(name, {"caution": 1.0} if ppca else {}, changes).get("caution", 1.0)
+        if not caution > 0:
+            raise ValueError(f"method {name}: caution is {caution}; it must be above 0")
+        components = int(ppca[1]) if ppca else 0 if base == "mean" else None
+        return cls(name, base, blending or "none", components, caution)
+
+
+def _values(name: str, options: dict, changes: Sequence[str]) -> dict:
+    """The values of "option=value" changes, as numbers where the options are numbers."""
+    known = {k: v for k, v in options.items() if type(v) in (int, float, str)}
+    values = {}
+    for change in changes:
+        option, _, text = change.partition("=")
+        if option not in known:
+            choices = ", ".join(known) or "none"
+            raise ValueError(f"method {name}: no option {option!r}; it has {choices}")
+        try:
+            values[option] = type(known[option])(text)
+        except ValueError:
+            raise ValueError(f"method {name}: {option} is {text!r}; it must be a number") from None
+    return values
+
+
+def make(specs: Sequence[Spec], model: DCGAN | None, train: np.ndarray | None) -> list[Method]:
+    """The methods, fitted. model: for presets; train: uint8 (N, S, S, C), for mean and PPCA.
+    Raises ValueError where those lack it."""
+    fits = [spec.components for spec in specs if spec.components is not None]
+    if fits and train is None:
+        raise ValueError("methods mean and ppca-K are fitted to the pictures of --train DIR")
+    fitted = baselines.PPCA.fit(train, max(fits)) if fits else None
+    return [_make(spec, model, fitted) for spec in specs]
+
+
+def _make(spec: Spec, model: DCGAN | None, fitted: baselines.PPCA | None) -> Method:
+    if spec.options:
+        return _searching(spec.name, model, spec.options)
+    if spec.components is not None:
+        fill = partial(fitted.truncated(spec.components).fill, caution=spec.caution)
+        return Method(spec.name, _filling(fill), spec.blend)
+    return Method(spec.name, _filling(baselines.INPAINTING[spec.base]), spec.blend)
+
+
+def _filling(fill: baselines.Fill) -> Generate:
+    def generate(cases: Sequence[Case]) -> np.ndarray:
+        known = [np.where(case.square_mask > 0, case.pixels, 0) for case in cases]
+        masks = np.stack([case.square_mask for case in cases])
+        return fill(codecs.to_float(np.stack(known)), masks)
+
+    return generate
+
+
+def _searching(name: str, model: DCGAN, options: Options) -> Method:
+    def search(cases: Sequence[Case], options: Options) -> np.ndarray:
+        moments = completion.search(model, cases, options)
+        return deque(moments, maxlen=1)[0].generated
+
+    one_step = dataclasses.replace(options.search, steps=1, restarts=1)
+    brief = dataclasses.replace(options, search=one_step)
+    return Method(
+        name,
+        lambda cases: search(cases, options),
+        options.blend,
+        lambda cases: search(cases, brief),
+    )

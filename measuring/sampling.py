@@ -1,0 +1,135 @@
+"""What sample.py shows of a model: chosen samples, walks, arithmetic, nearest training pictures.
+
+A sample has a number: sample i of a seed is row i of model.draw, whatever else is drawn. Pictures
+are float (N, S, S, C) in [-1, 1]; what comes out as a picture to look at is uint8 (H, W, C).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import scipy.special
+
+from measuring.features import Extractor
+from model import DCGAN
+from pictures import codecs, grids
+
+NOISE = 0.25  # around the result of arithmetic, as in Radford et al. 2016
+GAP = 8  # white pixels between parts of a figure
+
+
+def latents(
+    model: DCGAN, numbers: Sequence[int], seed: int = 0, truncation: float = 1.0
+) -> np.ndarray:
+    """z (N, z_dim) of the samples with these numbers."""
+    return model.draw(max(numbers) + 1, seed, truncation)[list(numbers)]
+
+
+def walk(z: np.ndarray, frames: int, truncation: float = 1.0) -> np.ndarray:
+    """A closed walk through z (N, z_dim), `frames` steps a leg: (N * frames, z_dim).
+
+    On straight lines z would come near 0, where training drew none, and faces all be alike. Here
+    coordinates are made normal, turned into each other along a quarter of a circle, and made
+    uniform again: halfway between independent draws, z is distributed as they are.
+    """
+    share = np.clip((z / truncation + 1) / 2, 1e-6, 1 - 1e-6).astype(np.float64)
+    normal = scipy.special.ndtri(share)
+    angle = np.linspace(0, np.pi / 2, frames, endpoint=False)[:, None]
+    legs = zip(normal, np.roll(normal, -1, axis=0), strict=True)
+    turned = np.concatenate([np.cos(angle) * a + np.sin(angle) * b for a, b in legs])
+    return np.float32((2 * scipy.special.ndtr(turned) - 1) * truncation)
+
+
+def arithmetic(
+    model: DCGAN, plus: np.ndarray, minus: np.ndarray, also: np.ndarray, seed: int = 0
+) -> np.ndarray:
+    """The figure of Radford et al. 2016 (7): mean z of `plus` - mean of `minus` + mean of `also`.
+
+    Each of the three, z (N, z_dim), is a column of its samples with the sample of its mean below;
+    to their right the result, in the middle of eight with noise of +-NOISE on z.
+    """
+    columns = [_column(model, z) for z in (plus, minus, also)]
+    result = plus.mean(axis=0) - minus.mean(axis=0) + also.mean(axis=0)
+    noise = np.random.default_rng(seed).uniform(-NOISE, NOISE, (9, len(result)))
+    noise[4] = 0
+    around = grids.grid(codecs.to_bytes(model.generate(result + noise)), 3)
+    return side_by_side([*columns, around])
+
+
+def _column(model: DCGAN, z: np.ndarray) -> np.ndarray:
+    mean = z.mean(axis=0, keepdims=True)
+    pictures = codecs.to_bytes(model.generate(np.concatenate([z, mean])))
+    gap = np.full((GAP, *pictures.shape[2:]), 255, np.uint8)
+    return np.concatenate([*pictures[:-1], gap, pictures[-1]])
+
+
+def side_by_side(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """uint8 (H, W, C) of any heights in one row, their bottoms level, on white."""
+    height = max(len(part) for part in parts)
+    padded = [
+        np.pad(part, ((height - len(part), 0), (GAP * (i > 0), 0), (0, 0)), constant_values=255)
+        for i, part in enumerate(parts)
+    ]
+    return np.concatenate(padded, axis=1)
+
+
+class Nearest(NamedTuple):
+    """Of each of N samples the K nearest pictures: their numbers and distances, both (N, K).
+
+    usual: the median distance of a picture from the nearest other one. A sample that is much nearer
+    to a training picture than these are to each other is a copy.
+    """
+
+    pictures: np.ndarray
+    distances: np.ndarray
+    usual: float
+
+
+def find_nearest(
+    samples: np.ndarray, pictures: np.ndarray, count: int, extract: Extractor | None = None
+) -> Nearest:
+    """Nearest among pictures, uint8 (M, S, S, C), to samples (N, S, S, C), at most `count` of them.
+
+    Distance is the root mean square difference in grey levels, 0 to 255, or, with an extractor,
+    Euclidean in its features.
+    """
+    scale = samples[0].size ** -0.5
+    if extract:
+        scale = 1.0
+        samples, pictures = (extract(codecs.to_float(p)) for p in (samples, pictures))
+    numbers, distances = _nearest_rows(samples, pictures, count)
+    some = np.random.default_rng(0).permutation(len(pictures))[:100]
+    others = _nearest_rows(pictures[some], pictures, 2)[1][:, -1]  # the first is itself
+    return Nearest(numbers, distances * scale, float(np.median(others)) * scale)
+
+
+def _nearest_rows(queries: np.ndarray, rows: np.ndarray, count: int) -> tuple[np.ndarray, ...]:
+    found = []
+    for query in queries:
+        distances = np.concatenate(
+            [
+                np.linalg.norm((part - np.float32(query)).reshape(len(part), -1), axis=1)
+                for part in np.split(rows, range(1024, len(rows), 1024))
+            ]
+        )
+        order = np.argsort(distances, kind="stable")[:count]
+        found.append((order, distances[order]))
+    return tuple(np.array(part) for part in zip(*found, strict=True))
+
+
+def beside(pictures: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Each of uint8 (N, S, S, C) to the left of its row of (N, K, S, S, C)."""
+    rows = [
+        side_by_side([one, grids.grid(row, len(row))])
+        for one, row in zip(pictures, others, strict=True)
+    ]
+    return np.concatenate(rows)
+
+
+def write_each(model: DCGAN, z: np.ndarray, numbers: Sequence[int], folder: Path) -> None:
+    """One file for each sample, by its number; memory does not grow with theirs."""
+    for first in range(0, len(z), 256):
+        pictures = codecs.to_bytes(model.generate(z[first : first + 256]))
+        for number, picture in zip(numbers[first : first + 256], pictures, strict=True):
+            codecs.write(folder / f"{number:06d}.png", picture)

@@ -1,0 +1,1 @@
+"""Networks: layers to pictures, built from their configuration."""

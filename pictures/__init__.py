@@ -1,0 +1,1 @@
+"""Pictures: files, pixels, masks, damage, blending; no TensorFlow."""

@@ -1,0 +1,30 @@
+"""Many pictures as one: grids and animations."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pictures.codecs import _to_pillow
+from pictures.files import replacing
+
+
+def grid(pixels: np.ndarray, columns: int | None = None) -> np.ndarray:
+    """uint8 (N, H, W, C) as one picture, row by row; about square unless `columns` is given."""
+    count, height, width, channels = pixels.shape
+    columns = columns or int(np.ceil(np.sqrt(count)))
+    rows = -(-count // columns)
+    canvas = np.full((rows * columns, height, width, channels), 0, np.uint8)
+    canvas[:count] = pixels
+    canvas = canvas.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+    return canvas.reshape(rows * height, columns * width, channels)
+
+
+def write_gif(path: Path | str, frames: Sequence[np.ndarray], seconds_per_frame: float) -> None:
+    """Write uint8 (H, W, C) frames as an endless animation; the last is held for two seconds."""
+    pictures = [_to_pillow(frame).convert("RGB") for frame in frames]
+    durations = [round(1000 * seconds_per_frame)] * (len(pictures) - 1) + [2000]
+    with replacing(path) as temporary:
+        pictures[0].save(
+            temporary, save_all=True, append_images=pictures[1:], duration=durations, loop=0
+        )

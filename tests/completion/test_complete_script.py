@@ -1,0 +1,598 @@
+"""./complete.py as a user runs it: what it writes, says, keeps, refuses; interrupted, run again."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lively import SIZE, Z, lively, saved
+from PIL import Image, ImageCms
+
+import cli
+import complete
+import completion
+from data.drawn import drawn_faces
+from measuring import metrics
+from model import DCGAN
+from pictures import codecs, grids, masks
+from training import checkpoint
+from training.checkpoint import cached
+
+FEW = ("--nIter", 2)
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+MEASURED = {
+    "name",
+    "result",
+    "input",
+    "modified",
+    "settings",
+    "first_loss",
+    "last_loss",
+    "losses",
+    "steps",
+    "seconds",
+}
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory):
+    """Folders of a saved model by its number of channels, and the restored models by folder."""
+    folder = tmp_path_factory.mktemp("models")
+    folders = {c: saved(folder / f"channels{c}", lively(channels=c)) for c in (1, 3)}
+    return folders, {path: DCGAN.restore(path) for path in folders.values()}
+
+
+@pytest.fixture
+def call(models, monkeypatch, capsys, tmp_path):
+    """Run complete.py in an empty folder: (status, standard output, standard error). Models that
+    are known are not restored again."""
+    folders, restored = models
+    restore = DCGAN.restore.__func__
+
+    def quick(cls, folder, warn=print):
+        return restored[folder] if folder in restored else restore(cls, folder, warn)
+
+    monkeypatch.setattr(DCGAN, "restore", classmethod(quick))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, model=3):
+        arguments = map(str, arguments)
+        chosen = ["--checkpointDir", str(folders[model])] if model else []
+        monkeypatch.setattr(sys, "argv", ["complete.py", *arguments, *chosen])
+        with pytest.raises(SystemExit) as ended:
+            cli.run(complete.main)
+        return ended.value.code, *capsys.readouterr()
+
+    return run
+
+
+def write(folder: Path, count: int, size: int = SIZE, seed: int = 0) -> Path:
+    """A folder of `count` drawn faces."""
+    for number, pixels in enumerate(drawn_faces(count, size, seed)):
+        codecs.write(folder / f"face{number:03d}.png", pixels)
+    return folder
+
+
+def files(folder: Path, pattern: str = "*") -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.glob(pattern) if p.is_file())
+
+
+def report(out: Path) -> dict[str, dict]:
+    return {entry["name"]: entry for entry in json.loads((out / "report.json").read_text())}
+
+
+def painted(path: Path, size: int, rows: slice, columns: slice) -> Path:
+    """A mask file that hides a rectangle."""
+    mask = np.zeros((size, size, 1), np.uint8)
+    mask[rows, columns] = 255
+    codecs.write(path, mask)
+    return path
+
+
+def assert_refused(called, words: str) -> None:
+    status, _, error = called
+    lines = error.strip().split("\n")
+    assert status == 2 and len(lines) == 1 and lines[0].startswith("error: "), error
+    assert words in lines[0]
+
+
+# What the blog post finds
+
+
+def test_the_files_of_the_blog_post(call, tmp_path):
+    write(tmp_path / "in", 5)
+    status, said, _ = call(
+        "in",
+        "--preset",
+        "original",
+        "--nIter",
+        7,
+        "--outInterval",
+        3,
+        "--outDir",
+        "out",
+        "--lr",
+        0.1,
+    )
+    out = tmp_path / "out"
+    assert status == 0 and "5 completed" in said and said.count("results/face") == 5
+    shown = [f"{step:04d}.png" for step in (0, 3, 6, 7)]  # the last iterate always
+    assert files(out) == ["before.png", "completion.gif", "masked.png", "report.json"]
+    assert files(out / "hats_imgs") == files(out / "completed") == shown
+    assert files(out / "logs") == [f"hats_{i:02d}.log" for i in range(5)]
+    for folder in ("results", "masks"):
+        assert files(out / folder) == [f"face00{i}.png" for i in range(5)]
+
+    shown_grids = {
+        n: codecs.read(out / n) for n in ("before.png", "masked.png", "completed/0007.png")
+    }
+    truth = grids.grid(drawn_faces(5, SIZE), 5)
+    known = grids.grid(np.stack([masks.make("center", (SIZE, SIZE))] * 5), 5) > 0
+    np.testing.assert_array_equal(shown_grids["before.png"], truth)
+    np.testing.assert_array_equal(shown_grids["masked.png"], np.where(known, truth, 0))
+    made = codecs.read(out / "hats_imgs" / "0007.png")
+    np.testing.assert_array_equal(shown_grids["completed/0007.png"], np.where(known, truth, made))
+    result = codecs.read(out / "results" / "face004.png")
+    np.testing.assert_array_equal(result, shown_grids["completed/0007.png"][:, 4 * SIZE :])
+
+    lines = [line.split() for line in (out / "logs" / "hats_04.log").read_text().splitlines()]
+    assert lines[0] == ["iter", "loss", *[f"z{i}" for i in range(Z)]]
+    assert [int(line[0]) for line in lines[1:]] == list(range(8))
+    assert float(lines[-1][1]) == pytest.approx(report(out)["face004"]["last_loss"], abs=1e-3)
+    with Image.open(out / "completion.gif") as animation:
+        assert animation.n_frames == len(shown)
+
+
+def test_block_means_are_shown_with_the_lowres_mask(call, tmp_path):
+    write(tmp_path / "in", 2)
+    status, *_ = call("in", "--maskType", "lowres", "--nIter", 3, "--outInterval", 2)
+    out = tmp_path / "completions"
+    assert status == 0 and "lowres.png" in files(out)
+    assert files(out / "hats_imgs") == [
+        name for step in (0, 2, 3) for name in (f"{step:04d}.lowres.png", f"{step:04d}.png")
+    ]
+    blocks = drawn_faces(1, SIZE)[0].reshape(8, 2, 8, 2, 3).mean(axis=(1, 3))
+    shown = codecs.read(out / "lowres.png")[::2, :SIZE:2]
+    assert np.abs(shown - blocks).max() <= 1
+
+
+@pytest.mark.parametrize("count", [1, 7, 100])
+def test_any_number_of_pictures_overwrites_nothing(call, tmp_path, count):
+    write(tmp_path / "in", count)
+    status, *_ = call("in", "--nIter", 1)
+    out = tmp_path / "completions"
+    assert status == 0 and len(files(out / "results")) == len(report(out)) == count
+    assert len(files(out / "logs")) == min(count, 64)
+    later = sorted(p.name for p in out.glob("batch_*"))
+    assert later == (["batch_0001"] if count > 64 else [])
+    if later:
+        assert len(files(out / later[0] / "logs")) == count - 64
+        assert files(out / later[0] / "completed") == files(out / "completed")
+    result = codecs.read(out / "results" / f"face{count - 1:03d}.png")
+    known = masks.make("center", (SIZE, SIZE)) > 0
+    truth = drawn_faces(count, SIZE)[-1]
+    np.testing.assert_array_equal(np.where(known, result, 0), np.where(known, truth, 0))
+
+
+def test_the_size_of_the_batch_changes_no_result(call, tmp_path):
+    write(tmp_path / "in", 7)
+    for size in (2, 3, 100):
+        assert call("in", *FEW, "--batch-size", size, "--outDir", f"out{size}")[0] == 0
+    of = {size: tmp_path / f"out{size}" / "results" for size in (2, 3, 100)}
+    for name in files(of[2])[:6]:  # the seventh is searched for alone in batches of 2 and 3
+        assert len({(of[size] / name).read_bytes() for size in of}) == 1
+
+
+def test_the_seed_decides(call, tmp_path):
+    write(tmp_path / "in", 2)
+    runs = {"a": (4, "in"), "b": (4, "in"), "c": (5, "in")}
+    for name, (seed, folder) in runs.items():
+        call(
+            folder,
+            "--start",
+            "random",
+            *FEW,
+            "--maskType",
+            "random",
+            "--seed",
+            seed,
+            "--outDir",
+            name,
+        )
+    found = {name: (tmp_path / name / "results" / "face001.png").read_bytes() for name in runs}
+    assert found["a"] == found["b"] != found["c"]
+
+
+def test_inputs_of_one_stem_keep_apart(call, tmp_path):
+    for folder in ("one", "two"):
+        write(tmp_path / folder, 1, seed=len(folder))
+    shutil.copy(tmp_path / "one" / "face000.png", tmp_path / "one" / "face000.bmp")
+    status, *_ = call("one", "two", "one/face000.bmp", *FEW)
+    assert status == 0
+    names = files(tmp_path / "completions" / "results")
+    assert names == ["one_face000-2.png", "one_face000.png", "two_face000.png"]
+
+
+def test_one_channel(call, tmp_path):
+    write(tmp_path / "in", 2)
+    Image.open(tmp_path / "in" / "face001.png").convert("L").save(tmp_path / "in" / "grey.png")
+    assert call("in", *FEW, model=1)[0] == 0
+    for name, mode in (("face000", "RGB"), ("grey", "L")):
+        with Image.open(tmp_path / "completions" / "results" / f"{name}.png") as result:
+            assert (result.mode, result.size) == (mode, (SIZE, SIZE))
+
+
+# Models
+
+
+def test_a_folder_without_a_model_is_one_line(call, tmp_path):
+    write(tmp_path / "in", 1)
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "model.ckpt-7.index").write_text("no")
+    for folder in ("nowhere", "in", "foreign"):
+        assert_refused(call("in", "--checkpointDir", folder, model=None), folder)
+    assert not (tmp_path / "completions").exists()
+
+
+def test_the_model_is_the_one_here_else_the_one_that_ships(call, models, tmp_path, monkeypatch):
+    write(tmp_path / "in", 1)
+    monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path / "none")
+    assert_refused(call("in", *FEW, model=None), "no model: ./checkpoint holds none and none ships")
+    monkeypatch.setattr(checkpoint, "SHIPPED", models[0][3])
+    status, said, _ = call("in", *FEW, model=None)
+    assert status == 0 and "using the model that ships" in said
+    shutil.copytree(models[0][1], tmp_path / "checkpoint")
+    status, said, _ = call("in", *FEW, "--outDir", "other", model=None)
+    assert status == 0 and "using the model in checkpoint" in said
+
+
+def test_another_size_is_refused(call, tmp_path):
+    write(tmp_path / "in", 1)
+    assert_refused(call("in", "--imgSize", 64), f"--img-size is 64, but the model makes {SIZE}")
+
+
+def test_a_guide_asked_for_by_name_needs_a_linear_model(call, models, tmp_path, monkeypatch):
+    write(tmp_path / "in", 1)
+    assert call("in", *FEW, "--guide", "linear")[0] == 0
+    folders, restored = models
+    monkeypatch.setattr(restored[folders[3]], "linear", None)
+    words = f"--guide is linear, but {folders[3]} has no linear model"
+    assert_refused(call("in", *FEW, "--outDir", "out", "--guide", "linear"), words)
+    assert not (tmp_path / "out").exists()
+    status, said, _ = call("in", *FEW, "--outDir", "out")
+    assert status == 0 and "no linear model of its training pictures: nothing guides G" in said
+    assert report(tmp_path / "out")["face000"]["settings"]["guide"] == "none"
+
+
+def test_starts_are_fitted_once_and_kept_beside_the_model(models):
+    def never():
+        raise AssertionError("fitted again")
+
+    folder = models[0][3]
+    assert cached(folder, "starts", DCGAN.restore(folder).fingerprint(), never)
+
+
+# Masks of one's own
+
+
+def test_a_mask_for_all_and_one_for_each(call, tmp_path):
+    write(tmp_path / "in", 2, size=24)
+    one = painted(tmp_path / "one.png", 24, slice(4, 9), slice(6, 20))
+    for number, rows in enumerate((slice(0, 4), slice(20, 24))):
+        painted(tmp_path / "each" / f"face00{number}.png", 48, rows, slice(0, 20))
+    assert call("in", "--mask", one, *FEW, "--outDir", "a")[0] == 0
+    assert call("in", "--mask", "each", *FEW, "--outDir", "b")[0] == 0
+    for number in range(2):
+        used = codecs.read(tmp_path / "a" / "masks" / f"face00{number}.png", 1)
+        np.testing.assert_array_equal(used, codecs.read(one, 1))
+    used = [codecs.read(tmp_path / "b" / "masks" / f"face00{n}.png", 1)[..., 0] for n in range(2)]
+    for part, rows in zip(used, (slice(0, 2), slice(10, 12)), strict=True):
+        assert part[rows, :10].all() and (part > 0).sum() == 20
+
+
+def test_inverted_and_grown_masks(call, tmp_path):
+    write(tmp_path / "in", 1)
+    mask = painted(tmp_path / "mask.png", SIZE, slice(2, 16), slice(0, 16))
+    assert call("in", "--mask", mask, "--invert-mask", *FEW, "--dilate", 1)[0] == 0
+    used = codecs.read(tmp_path / "completions" / "masks" / "face000.png", 1)[..., 0] > 0
+    assert used[:3].all() and not used[3:].any()
+    assert_refused(call("in", "--invert-mask", *FEW), "give one with --mask")
+
+
+@pytest.mark.parametrize(
+    "value, words",
+    [
+        (255, "hides everything: paint only what is to be filled white"),
+        (0, "hides nothing: no pixel of the mask is white"),
+    ],
+)
+def test_a_useless_mask_is_refused_with_a_reason(call, tmp_path, value, words):
+    write(tmp_path / "in", 1)
+    codecs.write(tmp_path / "mask.png", np.full((SIZE, SIZE, 1), value, np.uint8))
+    status, _, error = call("in", "--mask", "mask.png", *FEW)
+    assert status == 2 and error.strip().startswith("passed over mask.png: " + words)
+    assert "\n" not in error.strip() and not files(tmp_path / "completions", "results/*")
+
+
+def test_masks_that_are_missing_are_named_before_the_search(call, tmp_path):
+    write(tmp_path / "in", 2)
+    painted(tmp_path / "masks" / "face000.png", SIZE, slice(0, 4), slice(0, 4))
+    assert_refused(call("in", "--mask", "masks"), "masks: no mask for face001.png")
+    assert_refused(call("in", "--mask", "none.png"), "none.png: no such file or folder")
+
+
+def test_transparent_pixels_are_the_hole(call, tmp_path):
+    pixels = np.dstack([drawn_faces(1, 24)[0], np.full((24, 24), 255, np.uint8)])
+    pixels[6:12, 8:15, 3] = 0
+    pixels[12, 8:15, 3] = 128  # the fringe of an eraser
+    Image.fromarray(pixels).save(tmp_path / "torn.png")
+    codecs.write(tmp_path / "whole.png", drawn_faces(1, 24)[0])
+    status, _, error = call("torn.png", "whole.png", "--mask-alpha", *FEW)
+    assert status == 1 and "whole.png: has no transparency" in error
+    used = codecs.read(tmp_path / "completions" / "masks" / "torn.png", 1)[..., 0]
+    np.testing.assert_array_equal(used > 0, pixels[..., 3] < 255)
+    result = codecs.read_picture(tmp_path / "completions" / "results" / "torn.png")
+    assert result.alpha is None or (result.alpha == 255).all()
+    known = pixels[..., 3:] == 255
+    np.testing.assert_array_equal(result.pixels * known, pixels[..., :3] * known)
+
+
+def test_a_preview_shows_the_hole_and_stops(call, tmp_path):
+    for folder in ("one", "two"):
+        write(tmp_path / folder, 1, size=24)
+    mask = painted(tmp_path / "mask.png", 24, slice(4, 9), slice(6, 20))
+    for _ in range(2):  # a second look replaces the first
+        status, said, _ = call("one", "two", "--mask", mask, "--preview")
+        assert status == 0 and "previews are in completions/preview" in said
+        shown = ["preview/one_face000.png", "preview/two_face000.png"]
+        assert files(tmp_path / "completions", "**/*") == shown
+    tinted = codecs.read(tmp_path / "completions" / shown[0])
+    truth, hole = drawn_faces(1, 24)[0], codecs.read(mask, 1) > 0
+    assert (tinted != truth).any(axis=2)[hole[..., 0]].all()
+    np.testing.assert_array_equal(tinted * ~hole, truth * ~hole)
+
+
+# What is kept of a picture
+
+
+@pytest.mark.parametrize(
+    "suffix, mode",
+    [
+        ("png", "RGB"),
+        ("png", "L"),
+        ("png", "LA"),
+        ("png", "RGBA"),
+        ("png", "P"),
+        ("jpg", "RGB"),
+        ("jpg", "L"),
+        ("webp", "RGB"),
+        ("webp", "RGBA"),
+        ("bmp", "RGB"),
+        ("tif", "RGB"),
+    ],
+)
+def test_size_mode_and_metadata_are_kept(call, tmp_path, suffix, mode):
+    image = Image.fromarray(drawn_faces(1, 40)[0]).crop((0, 3, 40, 37)).convert(mode)
+    if mode in ("LA", "RGBA"):
+        image.putalpha(Image.linear_gradient("L").resize(image.size))
+    exif = Image.Exif()
+    exif[0x010E] = "a drawn face"
+    kept = {} if suffix == "bmp" else {"exif": exif, "icc_profile": SRGB}
+    if suffix == "tif":
+        kept = {"icc_profile": SRGB}
+    image.save(tmp_path / f"face.{suffix}", **kept)
+    assert call(f"face.{suffix}", "--maskType", "left", *FEW)[0] == 0
+    before = codecs.read_picture(tmp_path / f"face.{suffix}")
+    path = tmp_path / "completions" / "results" / "face.png"
+    after = codecs.read_picture(path)
+    with Image.open(path) as result:
+        assert result.mode == {"P": "RGB"}.get(mode, mode) and result.size == image.size
+        assert result.info.get("icc_profile") == kept.get("icc_profile")
+        assert result.getexif().get(0x010E) == ("a drawn face" if "exif" in kept else None)
+    known = codecs.read(tmp_path / "completions" / "masks" / "face.png", 1) == 0
+    assert 0.3 < known.mean() < 0.8
+    np.testing.assert_array_equal(after.pixels * known, before.pixels * known)
+
+
+def test_a_turned_photograph_comes_out_upright_and_stays_so(call, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(drawn_faces(1, 40)[0][:30]).save(tmp_path / "face.jpg", exif=exif)
+    assert call("face.jpg", *FEW)[0] == 0
+    with Image.open(tmp_path / "completions" / "results" / "face.png") as result:
+        assert result.size == (30, 40) and result.getexif().get(0x0112, 1) == 1
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "webp", "bmp"])
+def test_other_formats(call, tmp_path, suffix):
+    write(tmp_path / "in", 1, size=24)
+    assert call("in", "--format", suffix, "--alternatives", 2, *FEW)[0] == 0
+    out = tmp_path / "completions"
+    with Image.open(out / "results" / f"face000.{suffix}") as result:
+        assert result.format == {"jpg": "JPEG"}.get(suffix, suffix.upper())
+    assert files(out / "alternatives" / "face000") == [f"1.{suffix}", f"2.{suffix}"]
+    known = codecs.read(out / "masks" / "face000.png", 1) == 0
+    off = codecs.read(out / "results" / f"face000.{suffix}").astype(int) - drawn_faces(1, 24)[0]
+    assert np.abs(off * known).max() <= (60 if suffix == "jpg" else 0)
+
+
+# The report
+
+
+def test_the_report_of_built_in_holes(call, tmp_path):
+    write(tmp_path / "in", 2, size=24)
+    call("in", *FEW, "--blend", "feather")
+    entries = report(tmp_path / "completions")
+    for number, pixels in enumerate(drawn_faces(2, 24)):
+        entry = entries[f"face00{number}"]
+        assert set(entry) == MEASURED | {"psnr", "ssim"}
+        assert entry["steps"] == 2 and entry["seconds"] > 0
+        assert entry["losses"] == [entry["last_loss"]]
+        assert entry["settings"]["blend"] == "feather"
+        result = codecs.read(tmp_path / "completions" / entry["result"])
+        hole = codecs.read(tmp_path / "completions" / "masks" / f"face00{number}.png", 1) > 0
+        known = 1.0 - hole[None]
+        pair = codecs.to_float(result)[None], codecs.to_float(pixels)[None], known
+        assert entry["psnr"] == pytest.approx(metrics.psnr(*pair)[0])
+        assert entry["ssim"] == pytest.approx(metrics.ssim(*pair)[0])
+
+
+def test_a_hole_of_ones_own_is_measured_against_a_reference(call, tmp_path):
+    write(tmp_path / "in", 1, size=24)
+    write(tmp_path / "true", 1, size=24, seed=1)
+    mask = painted(tmp_path / "mask.png", 24, slice(4, 9), slice(6, 20))
+    call("in", "--mask", mask, *FEW, "--outDir", "a")
+    assert set(report(tmp_path / "a")["face000"]) == MEASURED
+    call("in", "--mask", mask, *FEW, "--outDir", "b", "--reference", "true")
+    entry = report(tmp_path / "b")["face000"]
+    assert set(entry) == MEASURED | {"psnr", "ssim"}
+    hole = codecs.read(mask, 1) > 0
+    difference = codecs.read(tmp_path / "b" / entry["result"]) - drawn_faces(1, 24, 1)[0] * 1.0
+    square = (difference[np.broadcast_to(hole, difference.shape)] ** 2).mean()
+    assert entry["psnr"] == pytest.approx(10 * np.log10(255**2 / square))
+
+    write(tmp_path / "wrong", 1, size=30)
+    status, _, error = call("in", "--mask", mask, *FEW, "--outDir", "c", "--reference", "wrong")
+    assert status == 2 and "is 30x30 pixels, the picture it is true of 24x24" in error
+
+
+def test_alternatives_differ_and_come_best_first(call, tmp_path):
+    write(tmp_path / "in", 2)
+    status, *_ = call("in", "--alternatives", 4, *FEW, "--maskType", "left")
+    out = tmp_path / "completions"
+    assert status == 0
+    for name, entry in report(out).items():
+        assert len(entry["losses"]) == 4 and entry["losses"] == sorted(entry["losses"])
+        assert entry["last_loss"] == entry["losses"][0]
+        found = [codecs.read(out / "alternatives" / name / f"{n}.png") for n in (1, 2, 3, 4)]
+        assert len({pixels.tobytes() for pixels in found}) == 4
+        np.testing.assert_array_equal(found[0], codecs.read(out / "results" / f"{name}.png"))
+        sheet = codecs.read(out / "alternatives" / f"{name}.png")
+        np.testing.assert_array_equal(sheet, np.concatenate(found, axis=1))
+
+
+# Thousands of files
+
+
+def test_what_is_done_is_skipped(call, tmp_path):
+    write(tmp_path / "in", 3)
+    call("in", *FEW)
+    out = tmp_path / "completions"
+    before = {p: p.stat().st_mtime_ns for p in out.glob("results/*")}
+    codecs.write(tmp_path / "in" / "new.png", drawn_faces(1, SIZE, 7)[0])
+    status, said, _ = call("in", *FEW)
+    assert status == 0 and "1 completed, 3 done before, 0 passed over" in said
+    assert before == {p: p.stat().st_mtime_ns for p in before}
+    (out / "results" / "face001.png").unlink()  # what was thrown away is made again
+    assert "1 completed, 3 done before" in call("in", *FEW)[1]
+    assert len(files(out / "results")) == 4 and (out / "results" / "face001.png").exists()
+    # Another search of the same picture is no second run.
+    assert "4 completed, 0 done before" in call("in", "--nIter", 1)[1]
+    assert len(files(out / "results")) == 8 and len(report(out)) == 8
+
+
+def test_a_folder_that_holds_its_results_is_not_completed_again(call, tmp_path):
+    write(tmp_path / "in", 2)
+    for _ in range(2):
+        status, said, _ = call("in", *FEW, "--outDir", "in/out")
+        assert status == 0
+    assert "0 completed, 2 done before, 0 passed over" in said
+
+
+def test_bad_files_are_named_and_passed_over(call, tmp_path):
+    write(tmp_path / "in", 3)
+    (tmp_path / "in" / "empty.jpg").touch()
+    (tmp_path / "in" / "text.png").write_text("no picture")
+    status, said, error = call("in", *FEW)
+    assert status == 1 and "3 completed, 0 done before, 2 passed over" in said
+    named = [line for line in error.splitlines() if line.startswith("passed over")]
+    assert "in/empty.jpg: not a readable picture (empty file)" in named[0]
+    assert len(named) == 2 and "in/text.png: not a readable picture" in named[1]
+    assert call("in/text.png", *FEW)[0] == 2
+    assert call("in", "--preview")[0] == 1
+    assert_refused(call("nowhere", *FEW), "nowhere: no such file or folder")
+
+
+@pytest.mark.parametrize("where", ["completion.finish", "codecs.write", "model.DCGAN.generate"])
+def test_an_interrupted_run_leaves_whole_files_and_is_taken_up(call, tmp_path, monkeypatch, where):
+    write(tmp_path / "in", 5)
+    module, *_, name = where.split(".")
+    owner = {"completion": completion, "codecs": codecs, "model": DCGAN}[module]
+    original, calls = getattr(owner, name), []
+
+    def interrupted(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 8:
+            if module == "codecs":  # in the middle of a file
+                options["exif"] = _Interrupting()
+            else:
+                raise KeyboardInterrupt
+        return original(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, interrupted)
+        status, *_ = call("in", *FEW, "--batch-size", 2, "--alternatives", 2)
+    out = tmp_path / "completions"
+    assert status == 130
+    assert not [p for p in out.rglob(".*")]
+    for path in out.rglob("*.png"):
+        codecs.read(path)
+    done = len(report(out)) if (out / "report.json").exists() else 0
+    assert done == len(files(out / "results"))
+    status, said, _ = call("in", *FEW, "--batch-size", 2, "--alternatives", 2)
+    assert status == 0 and f"{5 - done} completed, {done} done before" in said
+    assert files(out / "results") == [f"face00{i}.png" for i in range(5)]
+
+
+class _Interrupting:
+    """Metadata that Ctrl-C comes with."""
+
+    def __bool__(self):
+        raise KeyboardInterrupt
+
+
+# What is said
+
+
+def test_help_says_what_each_preset_contains(call):
+    status, said, _ = call("--help", model=None)
+    assert status == 0
+    words = " ".join(said.split())
+    assert "original: adam, 1000 steps, lr 0.01 constant, start random, clip hard" in words
+    assert "best: " in words and "blend poisson" in words
+    for flag in ("--hmcBeta", "--hmc-beta", "--nIter", "--n-iter", "--checkpointDir", "--maskType"):
+        assert flag in words
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (
+            ("--approach", "lbfgs", "--clip", "stochastic"),
+            "clip is 'stochastic' with approach lbfgs",
+        ),
+        (("--window", "4"), "window 4 must be odd and at least 3"),
+        (("--centerScale", "0.7"), "centerScale 0.7 must be above 0 and at most 0.5"),
+        (("--face-points", "1,1", "2,2", "3,3"), "lie on a line and place no face"),
+    ],
+)
+def test_what_would_fail_with_every_picture_is_one_line(call, tmp_path, arguments, words):
+    write(tmp_path / "in", 2)
+    assert_refused(call("in", *arguments), words)
+    assert not (tmp_path / "completions").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (("--maskType", "heart"), "invalid choice: 'heart'"),
+        (("--nIter", "-1"), "'-1' is not a whole number, 0 or more"),
+        (("--face-points", "1,1", "2", "3,3"), "'2' is not a point x,y"),
+        (("--mask", "a.png", "--maskType", "left"), "not allowed with"),
+    ],
+)
+def test_flags_are_checked(call, arguments, words):
+    status, _, error = call("in", *arguments)
+    assert status == 2 and words in error

@@ -1,0 +1,450 @@
+"""evaluate.py and what it stands on: baselines, methods by name, people, figures, tables."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import evaluate
+from data.drawn import drawn_faces
+from measuring import baselines, evaluation, features, gallery, methods, tables
+from measuring.evaluation import Pictures, Truth
+from measuring.features import Extractor
+from measuring.methods import Spec
+from model import DCGAN
+from networks.config import Config
+from pictures import codecs
+from search.starts import Starts
+
+SIZE = 16
+NAMES = [
+    "best:steps=3",
+    "best+none:steps=2:start=bank:context=plain",
+    "original:steps=3",
+    "telea",
+    "ns",
+    "biharmonic",
+    "mean",
+    "mean+poisson",
+    "ppca-5",
+    "ppca-5+feather:caution=9",
+]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    DCGAN(Config(image_size=SIZE, z_dim=8, gf_dim=4, df_dim=4)).save(folder / "model")
+    model = DCGAN.restore(folder / "model")
+    model.starts = Starts.fit(model.generate, 8, samples=128, components=8)  # smaller than usual
+    return model
+
+
+@pytest.fixture(scope="module")
+def train():
+    return drawn_faces(40, SIZE, seed=1)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    paths = [Path(f"Person_{person}_{number:04d}.png") for person in "abc" for number in (1, 2)]
+    return Pictures(paths, gallery.people(paths), drawn_faces(6, SIZE))
+
+
+def colours(name="random"):
+    """An extractor that is quick: mean colour and its deviation."""
+
+    def batch(pictures):
+        return np.concatenate([pictures.mean((1, 2)), pictures.std((1, 2))], axis=1)
+
+    return Extractor(name, 6, SIZE, batch)
+
+
+# Whom pictures show
+
+
+def paths(*names):
+    return [Path("folder") / name for name in names]
+
+
+def test_people_by_name():
+    found = gallery.people(paths("George_W_Bush_0001.png", "George_W_Bush_0013.jpg", "000017.png"))
+    assert found == ["George_W_Bush", "George_W_Bush", "000017"]
+
+
+def test_numbered_pictures_of_one_name_are_no_person():
+    assert gallery.people(paths("photo_0001.png", "photo_0002.png")) == ["photo_0001", "photo_0002"]
+
+
+def test_apart_from_training_people():
+    train = paths("A_B_0001.png", "C_0001.png", "000004.png")
+    evaluated = paths("A_B_0002.png", "A_0002.png", "C_D_0001.png", "000004.jpg", "000005.jpg")
+    names = [path.name for path in gallery.apart(evaluated, train)]
+    assert names == ["A_0002.png", "C_D_0001.png", "000005.jpg"]
+    assert gallery.apart(evaluated, []) == evaluated
+    numbered = paths("photo_0001.png", "photo_0002.png", "photo_0003.png")
+    assert gallery.apart(numbered, numbered[:2]) == numbered[2:]
+
+
+def test_spread_takes_from_everywhere():
+    assert gallery.spread(range(10), 4) == [0, 2, 5, 7]
+    assert gallery.spread(range(3), 4) == gallery.spread(range(3), None) == [0, 1, 2]
+
+
+# Baselines
+
+
+def test_ppca_has_the_principal_axes(train):
+    fitted = baselines.PPCA.fit(train, 6)
+    rows = codecs.to_float(train).reshape(len(train), -1).astype(float)
+    _, singular, axes = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
+    variances = singular**2 / len(rows)
+    np.testing.assert_allclose(fitted.mean, rows.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(fitted.variances, variances[:6], rtol=1e-3)
+    np.testing.assert_allclose(np.abs((fitted.axes * axes[:6]).sum(axis=1)), 1, atol=1e-3)
+    assert fitted.noise == pytest.approx(variances[6:].sum() / (rows.shape[1] - 6), rel=1e-3)
+    fewer = fitted.truncated(3)
+    assert fewer.noise == pytest.approx(variances[3:].sum() / (rows.shape[1] - 3), rel=1e-3)
+
+
+def test_ppca_fills_with_the_conditional_mean_of_its_gaussian(train, monkeypatch):
+    monkeypatch.setattr(baselines, "CHUNK", 7)
+    small = train[:, ::4, ::4]
+    fitted = baselines.PPCA.fit(small, 4)
+    weights = (fitted.axes * np.sqrt(fitted.variances - fitted.noise)[:, None]).T  # (D, K)
+    covariance = weights @ weights.T + fitted.noise * np.eye(len(weights))
+    true = codecs.to_float(drawn_faces(3, SIZE, seed=5)[:, ::4, ::4])
+    masks = np.ones((3, 4, 4, 1), np.float32)
+    masks[:2, 1:3, 1:3] = 0
+    masks[2, :, :2] = 0
+    filled = fitted.fill(true, masks)
+    for picture, mask, result in zip(true, masks, filled, strict=True):
+        known = np.broadcast_to(mask, picture.shape).ravel() > 0
+        x = picture.ravel()[known] - fitted.mean[known]
+        expected = covariance[:, known] @ np.linalg.solve(covariance[np.ix_(known, known)], x)
+        hidden = ~known
+        np.testing.assert_allclose(
+            result.ravel()[hidden], (fitted.mean + expected)[hidden], atol=1e-4
+        )
+
+
+def test_with_much_caution_ppca_is_the_mean(train):
+    fitted = baselines.PPCA.fit(train, 4)
+    known = codecs.to_float(train[:1])
+    masks = np.ones((1, SIZE, SIZE, 1), np.float32)
+    apart = [
+        np.abs(fitted.fill(known, masks, caution) - fitted.mean.reshape(SIZE, SIZE, 3)).mean()
+        for caution in (1, 100, 1e4, 1e9)
+    ]
+    assert apart[0] > apart[1] > apart[2] > apart[3] and apart[3] < 1e-4
+
+
+def test_ppca_without_components_is_the_mean_picture(train):
+    mean = baselines.PPCA.fit(train, 0).fill(codecs.to_float(train[:2]), np.ones((2, 16, 16, 1)))
+    expected = codecs.to_float(train).mean(axis=0)
+    np.testing.assert_allclose(mean, np.stack([expected, expected]), atol=1e-6)
+
+
+def test_ppca_of_pictures_that_are_all_alike():
+    alike = np.full((9, 4, 4, 3), 51, np.uint8)
+    filled = baselines.PPCA.fit(alike, 3).fill(np.zeros((1, 4, 4, 3)), np.zeros((1, 4, 4, 1)))
+    np.testing.assert_allclose(filled, -0.6, atol=1e-6)
+
+
+def test_ppca_needs_more_pictures_than_components(train):
+    with pytest.raises(ValueError, match="ppca-40 needs more than 40 training pictures, not 40"):
+        baselines.PPCA.fit(train, 40)
+
+
+@pytest.mark.parametrize("name", baselines.INPAINTING)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_inpainting_continues_a_slope(name, channels):
+    slope = np.broadcast_to(np.linspace(-0.5, 0.5, SIZE)[:, None], (1, SIZE, SIZE))
+    true = np.repeat(slope[..., None], channels, axis=3)
+    masks = np.ones((1, SIZE, SIZE, 1), np.float32)
+    masks[:, 6:10, 6:10] = 0
+    filled = baselines.INPAINTING[name](true, masks)
+    assert filled.shape == true.shape and filled.dtype == np.float32
+    assert np.abs(filled - true)[:, 6:10, 6:10].max() < 0.15
+
+
+# Methods
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", ["center", "strokes"])
+def test_no_method_sees_hidden_pixels_or_changes_known_ones(model, train, pictures, name, kind):
+    method = methods.make([Spec.parse(name)], model, train)[0]
+    cases = pictures.cases(kind)
+    hidden = np.stack([case.square_mask for case in cases]) == 0
+    noise = np.random.default_rng(0).integers(0, 256, pictures.pixels.shape, np.uint8)
+    other = Pictures(pictures.paths, pictures.people, np.where(hidden, noise, pictures.pixels))
+    result = method.complete(cases)
+    np.testing.assert_array_equal(method.complete(other.cases(kind)), result)
+    known = np.broadcast_to(~hidden, result.shape)
+    np.testing.assert_array_equal(result[known], pictures.pixels[known])
+    assert (result != pictures.pixels).any()
+
+
+def test_random_holes_differ_between_pictures_and_follow_the_seed(pictures):
+    def masks(kind, seed):
+        return np.stack([case.square_mask for case in pictures.cases(kind, seed)])
+
+    assert (masks("strokes", 0)[0] != masks("strokes", 0)[1]).any()
+    np.testing.assert_array_equal(masks("strokes", 0)[1:], masks("strokes", 1)[:-1])
+    assert (masks("center", 0) == masks("center", 5)[:1]).all()
+
+
+def test_names_of_methods():
+    spec = Spec.parse("best:steps=7:lam=0.5:start=bank")
+    assert (spec.options.search.steps, spec.options.search.start) == (7, "bank")
+    assert spec.options.objective.lam == 0.5 and spec.options.blend == "poisson"
+    assert Spec.parse("best+none").options.blend == "none"
+    assert Spec.parse("ppca-200+poisson").components == 200
+    assert Spec.parse("ppca-200+poisson").blend == "poisson"
+    assert Spec.parse("ppca-200+poisson:caution=30").caution == 30
+    assert Spec.parse("mean").components == 0 and Spec.parse("mean").blend == "none"
+    assert Spec.parse("telea").components is None
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("telae", "unknown method 'telae'; choose from original, best, telea"),
+        ("ppca-0", "unknown method 'ppca-0'"),
+        ("mean+glue", r"method mean\+glue: choose \+BLEND from none, feather, poisson"),
+        ("telea:steps=2", "method telea:steps=2: no option 'steps'; it has none"),
+        ("ppca-9:steps=2", "method ppca-9:steps=2: no option 'steps'; it has caution"),
+        ("best:stepz=2", "method best:stepz=2: no option 'stepz'; it has "),
+        ("best:steps=few", "method best:steps=few: steps is 'few'; it must be a number"),
+        ("ppca-9:caution=-1", "caution is -1.0; it must be above 0"),
+        ("best:start=here", "start is 'here'; choose from"),
+    ],
+)
+def test_a_name_that_is_none(name, message):
+    with pytest.raises(ValueError, match=message):
+        Spec.parse(name)
+
+
+def test_mean_and_ppca_need_training_pictures():
+    with pytest.raises(ValueError, match="fitted to the pictures of --train DIR"):
+        methods.make([Spec.parse("mean")], None, None)
+
+
+# Figures
+
+
+def test_figures_of_a_result_that_is_true(pictures, train):
+    truth = Truth(pictures, colours("face"))
+    perfect = methods.Method("perfect", lambda cases: codecs.to_float(pictures.pixels))
+    mean = methods.make([Spec.parse("mean")], None, train)[0]
+    found = list(evaluation.complete_all(truth, "center", [perfect, mean], seed=0))
+    assert [result.method for result in found] == ["perfect", "mean"]
+    figures = evaluation.row(found[0], pictures.people)
+    assert figures["hole_psnr"] is None  # all of them infinite
+    assert figures["ssim"] == figures["hole_ssim"] == {"mean": 1, "low": 1, "high": 1}
+    assert figures["identity_distance"]["mean"] == 0
+    assert figures["frechet_distance"] == pytest.approx(0, abs=1e-6)
+    worse = evaluation.row(found[1], pictures.people)
+    apart = worse["psnr"]["mean"] - worse["hole_psnr"]["mean"]
+    assert apart == pytest.approx(6.02, abs=0.01)  # a quarter of the picture is hidden
+    assert worse["frechet_distance"] > 1e-4 and worse["identity_distance"]["mean"] > 0
+    assert worse["psnr"]["low"] < worse["psnr"]["mean"] < worse["psnr"]["high"]
+
+
+def test_identity_is_measured_in_face_features_alone(pictures):
+    truth = Truth(pictures, colours("random"))
+    square_masks = np.ones((6, SIZE, SIZE, 1))
+    assert "identity_distance" not in truth.values(pictures.pixels, square_masks, truth.features)
+    assert truth.identity_yardsticks() == {}
+
+
+def test_identity_yardsticks_are_means_over_pairs(pictures):
+    truth = Truth(pictures, colours("face"))
+    distance = np.linalg.norm(truth.features[:, None] - truth.features, axis=2)
+    people = pictures.people
+    pairs = [(i, j) for i in range(6) for j in range(i)]
+    same = np.mean([distance[p] for p in pairs if people[p[0]] == people[p[1]]])
+    different = np.mean([distance[p] for p in pairs if people[p[0]] != people[p[1]]])
+    assert truth.identity_yardsticks() == pytest.approx(
+        {"same_person": same, "different_people": different}
+    )
+
+
+def test_summary_leaves_out_what_is_not_finite():
+    found = evaluation.summary(np.array([1.0, np.nan, 3.0, np.inf]), ["a", "a", "b", "c"])
+    assert found["mean"] == 2 and 1 <= found["low"] < 2 < found["high"] <= 3
+    assert evaluation.summary(np.array([np.nan]), ["a"]) is None
+
+
+def test_pictures_of_the_model_itself(model):
+    own = Pictures.generated(model, 3, seed=2)
+    np.testing.assert_array_equal(own.pixels, codecs.to_bytes(model.sample(3, seed=2)))
+    assert len(set(own.people)) == 3
+
+
+def test_distances_of_samples(model, train):
+    rows = evaluation.sample_distances(model, train[:20], colours(), seed=0, train=train[20:])
+    assert rows["samples"]["frechet_distance"] > rows["training pictures"]["frechet_distance"] > 0
+    assert rows["training pictures"]["diversity_ratio"] == pytest.approx(1, abs=0.3)
+    assert rows["samples"]["seconds"] > 0
+
+
+# The table, and the command
+
+
+def test_table():
+    columns = [
+        tables.Column("a", "A, dB", 1),
+        tables.Column("b", "B x1000", 1, 1000),
+        tables.Column("c", "C", 1),
+    ]
+    rows = {
+        ("center", "best"): {"a": {"mean": 20.04, "low": 19.9, "high": 20.5}, "b": 0.0124},
+        ("center", "mean"): {"a": 9.9},
+    }
+    assert tables.markdown(rows, ("mask", "method"), columns) == (
+        "| mask   | method |     A, dB | B x1000 |\n"
+        "| ------ | ------ | --------: | ------: |\n"
+        "| center | best   | 20.0 ±0.3 |    12.4 |\n"
+        "| center | mean   |       9.9 |       - |"
+    )
+
+
+@pytest.fixture
+def folders(tmp_path, train):
+    for number, face in enumerate(train):
+        codecs.write(tmp_path / "train" / f"Person{number // 2}_{number % 2 + 1:04d}.png", face)
+    for number, face in enumerate(drawn_faces(6, SIZE)):  # persons 18, 19 are in train
+        name = f"Person{18 + number // 2}_{number % 2 + 7:04d}.png"
+        codecs.write(tmp_path / "faces" / name, face)
+    codecs.write(tmp_path / "faces" / "Larger_0001.png", drawn_faces(1, 40)[0])
+    return tmp_path
+
+
+def run(monkeypatch, *arguments):
+    monkeypatch.setattr(features, "load", colours)
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", *map(str, arguments)])
+    return evaluate.main()
+
+
+def test_completion_command(monkeypatch, capsys, folders, model):
+    run(
+        monkeypatch,
+        "completion",
+        "--dataset",
+        folders / "faces",
+        "--train",
+        folders / "train",
+        "--mask",
+        "center,random",
+        "--methods",
+        "best:steps=2:start=random,telea,ppca-5+poisson",
+        "--checkpointDir",
+        model.path,
+        "--features",
+        "random",
+        "--json",
+        folders / "out.json",
+        "--picture",
+        folders / "out.png",
+    )
+    shown = capsys.readouterr().out
+    assert "left out 4 of 7 pictures: people of --train" in shown
+    assert "3 pictures of 2 people" in shown
+    lines = [line for line in shown.splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + 2 * 3 and len({len(line) for line in lines}) == 1
+    assert "| random | ppca-5+poisson " in shown
+    written = json.loads((folders / "out.json").read_text())
+    assert written["settings"]["mask"] == ["center", "random"]
+    assert written["fingerprint"] == model.fingerprint()
+    assert [Path(path).stem for path in written["pictures"]] == [
+        "Larger_0001",
+        "Person20_0007",
+        "Person20_0008",
+    ]
+    row = written["rows"][1]
+    assert (row["mask"], row["method"]) == ("center", "telea")
+    assert row["hole_psnr"]["mean"] == pytest.approx(np.mean(row["values"]["hole_psnr"]))
+    sheet = codecs.read(folders / "out.png")
+    assert sheet.shape == (2 * 5 * SIZE, evaluation.LABEL_PIXELS + 3 * SIZE, 3)
+    first = evaluation.LABEL_PIXELS
+    np.testing.assert_array_equal(
+        sheet[:SIZE, first + SIZE : first + 2 * SIZE], drawn_faces(5, SIZE)[4]
+    )
+
+
+def test_completion_of_the_models_own_pictures(monkeypatch, capsys, model):
+    run(
+        monkeypatch,
+        "completion",
+        "--generated",
+        "--count",
+        2,
+        "--methods",
+        "original:steps=1",
+        "--checkpoint-dir",
+        model.path,
+        "--features",
+        "random",
+    )
+    assert "2 pictures of 2 people" in capsys.readouterr().out
+
+
+def test_samples_command(monkeypatch, capsys, folders, model):
+    run(
+        monkeypatch,
+        "samples",
+        "--dataset",
+        folders / "faces",
+        "--train",
+        folders / "train",
+        "--shared-people",
+        "--count",
+        5,
+        "--checkpoint-dir",
+        model.path,
+        "--features",
+        "random",
+        "--json",
+        folders / "out.json",
+    )
+    shown = capsys.readouterr().out
+    assert "left out" not in shown and "| training pictures |" in shown and "5 of each" in shown
+    rows = json.loads((folders / "out.json").read_text())["rows"]
+    assert set(rows["samples"]) == {
+        "frechet_distance",
+        "kernel_distance",
+        "diversity_ratio",
+        "seconds",
+    }
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--mask", "centre"], "--mask 'centre': choose from random, center"),
+        (["--mask", "full"], "--mask 'full': choose from"),
+        (["--methods", "mean"], "methods mean and ppca-K are fitted to the pictures of --train"),
+        (["--methods", "best", "--image-size", "8"], "--image-size 8: the model makes 16 pixels"),
+        (["--methods", "telea", "--train", "faces"], "--train .*faces shows everyone there"),
+    ],
+)
+def test_what_is_wrong_is_one_line(monkeypatch, folders, model, arguments, message):
+    arguments = [folders / word if word == "faces" else word for word in arguments]
+    with pytest.raises(ValueError, match=message):
+        run(
+            monkeypatch,
+            "completion",
+            "--dataset",
+            folders / "faces",
+            "--checkpoint-dir",
+            model.path,
+            "--features",
+            "random",
+            *arguments,
+        )
+    with pytest.raises(ValueError, match="--dataset DIR is needed"):
+        run(monkeypatch, "samples")

@@ -1,0 +1,1 @@
+"""Training any model: the loop, its state, what it keeps and shows."""

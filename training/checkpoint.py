@@ -1,0 +1,290 @@
+"""Checkpoint folders: weights with their configuration, switched atomically; TensorFlow 1 import.
+
+    checkpoint/step-00000500/   config.json  weights.npz  linear.npz  training.npz  state.json
+    models/faces64/             config.json  weights.npz  linear.npz
+
+weights.npz holds the variables of the networks by name ("generator/h1/kernel"), linear.npz the
+linear model of the training pictures (linear.py; models of other programs have none), training.npz
+the variables of the optimisers, state.json the counters. A zip archive carries a checksum of every
+member, so a damaged file is noticed.
+"""
+
+import fcntl
+import json
+import re
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+
+from pictures.files import remove_leftovers, replacing
+
+Arrays = dict[str, np.ndarray]
+
+SHIPPED = Path(__file__).resolve().parents[1] / "models" / "faces64"
+
+# What reading a damaged archive raises; RuntimeError where it seems encrypted, or compressed in a
+# way that zipfile does not know.
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile)
+
+
+class DamagedCheckpoint(ValueError):
+    """A checkpoint folder whose files cannot be read back."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What one folder holds; training and state are empty where only a model was saved, and linear
+    where it has no linear model."""
+
+    path: Path
+    config: dict
+    weights: Arrays
+    linear: Arrays
+    training: Arrays
+    state: dict
+
+
+def save(
+    path: Path,
+    config: dict,
+    weights: Arrays,
+    training: Arrays | None = None,
+    state: dict | None = None,
+    linear: Arrays | None = None,
+) -> None:
+    """Write a checkpoint folder under a temporary name, then rename it."""
+    with replacing(path) as folder:
+        folder.mkdir()
+        np.savez(folder / "weights.npz", **weights)
+        if linear:
+            np.savez(folder / "linear.npz", **linear)
+        if training:
+            np.savez(folder / "training.npz", **training)
+            _write_json(folder / "state.json", state)
+        _write_json(folder / "config.json", config)
+
+
+def _write_json(path: Path, content: dict) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def step_path(folder: Path, step: int) -> Path:
+    """Where the checkpoint of a step lives."""
+    return Path(folder) / f"step-{step:08d}"
+
+
+def step_paths(folder: Path) -> list[Path]:
+    """Checkpoints of a training folder, newest first."""
+    return sorted(Path(folder).glob("step-" + "[0-9]" * 8), reverse=True)
+
+
+def remove_old(folder: Path, keep: int) -> None:
+    """Remove all but the newest `keep` checkpoints, and what an interrupted save left."""
+    for path in step_paths(folder)[keep:] + list(Path(folder).glob(".step-*")):
+        if not path.name.startswith("."):
+            # Renamed first: a half-removed folder must not look like a checkpoint.
+            path = path.rename(path.with_name(f".{path.name}"))
+        shutil.rmtree(path)
+
+
+def tidy(folder: Path, step: int) -> None:
+    """Ready a training folder for a run that goes on from `step`: remove what killed runs left
+    half-written, and rename newer checkpoints. Those are damaged, or the run would go on from them;
+    they must not count among the ones that are kept."""
+    remove_leftovers(Path(folder))
+    for path in step_paths(folder):
+        if path > step_path(folder, step):
+            damaged = path.with_name(f"damaged-{path.name}")
+            if damaged.exists():
+                shutil.rmtree(damaged)
+            path.rename(damaged)
+
+
+def set_aside(folder: Path) -> Path:
+    """Move the content of a training folder into folder-1 (or -2, ...) beside it; return that."""
+    folder = Path(folder)
+    aside = next(p for n in count(1) if not (p := folder.with_name(f"{folder.name}-{n}")).exists())
+    aside.mkdir()
+    for path in folder.iterdir():
+        if path.name != ".lock":
+            path.rename(aside / path.name)
+    return aside
+
+
+def exists(folder: Path) -> bool:
+    """Whether `folder` is or holds a model of ours or of TensorFlow 1."""
+    folder = Path(folder)
+    return bool((folder / "weights.npz").exists() or step_paths(folder) or _tf1_prefix(folder))
+
+
+def default_folders() -> list[Path]:
+    """Where models are when none is named: ./checkpoint if it holds one, and the one that ships.
+    Raises ValueError where there is none."""
+    found = [folder for folder in (Path("checkpoint"), SHIPPED) if exists(folder)]
+    if not found:
+        raise ValueError(
+            "no model: ./checkpoint holds none and none ships; train one with train-dcgan.py, or "
+            "name its folder with --checkpoint-dir"
+        )
+    return found
+
+
+def choose(given: Path | None) -> Path:
+    """The folder given, else the first of default_folders; says on standard output which."""
+    if given:
+        return given
+    folder = default_folders()[0]
+    print(
+        "using the model that ships, models/faces64"
+        if folder == SHIPPED
+        else f"using the model in {folder}"
+    )
+    return folder
+
+
+def load(folder: Path | str, warn=lambda message: None) -> Checkpoint:
+    """Read a model folder, a training folder's newest readable checkpoint, or a TensorFlow 1 one.
+
+    A damaged newest checkpoint is reported to `warn`, and the one before it is taken.
+    Raises ValueError, in one line naming the folder, where there is nothing to load.
+    """
+    folder = Path(folder)
+    if (folder / "weights.npz").exists() or (folder / "config.json").exists():
+        return _load_one(folder)
+    damaged = []
+    for path in step_paths(folder):
+        try:
+            return _load_one(path)
+        except DamagedCheckpoint as error:
+            damaged.append(error)
+            warn(f"{error}; trying the one before")
+    if damaged:
+        raise damaged[0]
+    if prefix := _tf1_prefix(folder):
+        return _load_tf1(prefix)
+    problem = "holds no checkpoint" if folder.is_dir() else "no such checkpoint folder"
+    raise ValueError(f"{folder}: {problem} (train-dcgan.py --checkpoint-dir {folder} makes one)")
+
+
+def _load_one(path: Path) -> Checkpoint:
+    try:
+        config = json.loads((path / "config.json").read_text())
+        weights = _read_arrays(path / "weights.npz")
+        linear, training, state = {}, {}, {}
+        if (path / "linear.npz").exists():
+            linear = _read_arrays(path / "linear.npz")
+        if (path / "training.npz").exists() or (path / "state.json").exists():
+            training = _read_arrays(path / "training.npz")
+            state = json.loads((path / "state.json").read_text())
+    except _UNREADABLE as error:
+        why = " ".join(str(error).split())
+        raise DamagedCheckpoint(f"{path}: damaged checkpoint ({why})") from None
+    return Checkpoint(path, config, weights, linear, training, state)
+
+
+def _read_arrays(path: Path) -> Arrays:
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def cached(path: Path | None, name: str, fingerprint: str, make: Callable[[], Arrays]) -> Arrays:
+    """Arrays that are made once per model and kept beside its weights, as name.npz.
+
+    path: the model's folder (the prefix of a TensorFlow 1 checkpoint), or None for a model that
+    was never saved. Those of other weights are made anew; a read-only folder is left alone.
+    """
+    if path is None:
+        return make()
+    place = path / f"{name}.npz" if path.is_dir() else Path(f"{path}.{name}.npz")
+    try:
+        arrays = _read_arrays(place)
+        if arrays.pop("fingerprint").item() == fingerprint:
+            return arrays
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        pass  # absent or damaged: as good as absent
+    arrays = make()
+    with suppress(OSError), replacing(place) as temporary:
+        np.savez(temporary, fingerprint=fingerprint, **arrays)
+    return arrays
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a training folder for this process; ValueError if another one trains into it."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"{folder}: another run is training into this folder") from None
+        yield
+
+
+# TensorFlow 1 checkpoints of the original program, by name. Both of its schemes: d_bn1 to 3 and
+# d_h3_lin (the published model), d_bn0 to 2 and d_h4_lin (its last version).
+
+_TF1_NAME = re.compile(
+    r"(?:.*/)?(?P<net>[gd])_(?P<layer>h0_lin|h\d+_lin|h\d+_conv|h\d+|bn\d+)/"
+    r"(?P<part>Matrix|bias|w|biases|gamma|beta|moving_mean|moving_variance)"
+)
+_TF1_PARTS = {"Matrix": "kernel", "w": "kernel", "biases": "bias"}
+
+
+def _tf1_prefix(path: Path) -> str | None:
+    """The prefix (tf.train.Saver's path) of a TensorFlow 1 checkpoint in or at `path`."""
+    if path.is_dir():
+        indexes = sorted(path.glob("*.index"), key=lambda p: (p.stat().st_mtime, p.name))
+        return str(indexes[-1].with_suffix("")) if indexes else None
+    return str(path) if Path(f"{path}.index").exists() else None
+
+
+def _load_tf1(prefix: str) -> Checkpoint:
+    import tensorflow as tf  # the only part of this module that needs it
+
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        names = [n for n in reader.get_variable_to_shape_map() if _TF1_NAME.fullmatch(n)]
+        found = {name: reader.get_tensor(name) for name in names}
+    except tf.errors.OpError as error:
+        raise DamagedCheckpoint(f"{prefix}: damaged checkpoint ({error.message})") from None
+    shift = 1 if any("d_bn0/" in name for name in names) else 0
+    weights = {our_name(name, shift): array for name, array in found.items()}
+    try:
+        return Checkpoint(Path(prefix), _tf1_config(weights), weights, {}, {}, {})
+    except KeyError as error:
+        raise ValueError(f"{prefix}: not a DCGAN checkpoint (no variable {error})") from None
+
+
+def our_name(name: str, shift: int = 0) -> str:
+    """generator/g_h1/w -> generator/h1/kernel; shift is added to the numbers of D's norms."""
+    net, layer, part = _TF1_NAME.fullmatch(name).group("net", "layer", "part")
+    if net == "d":
+        if layer.startswith("bn"):
+            layer = f"bn{int(layer[2:]) + shift}"
+        layer = "lin" if layer.endswith("_lin") else layer
+    network = {"g": "generator", "d": "discriminator"}[net]
+    return f"{network}/{layer}/{_TF1_PARTS.get(part, part)}"
+
+
+def _tf1_config(weights: Arrays) -> dict:
+    """The configuration, widths read from the shapes."""
+    layers = sum(bool(re.fullmatch(r"generator/h\d+/kernel", name)) for name in weights)
+    outputs = [weights[f"generator/h{i + 1}/kernel"].shape[2] for i in range(layers)]
+    first = weights["generator/bn0/gamma"].shape[0]
+    d_widths = [weights[f"discriminator/h{i}_conv/kernel"].shape[3] for i in range(layers)]
+    return {
+        "image_size": 4 * 2**layers,
+        "channels": outputs[-1],
+        "z_dim": weights["generator/h0_lin/kernel"].shape[0],
+        "gf_dim": outputs[-2] if layers > 1 else first,
+        "df_dim": d_widths[0],
+        "g_widths": [first, *outputs[:-1]],
+        "d_widths": d_widths,
+    }

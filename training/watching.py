@@ -1,0 +1,105 @@
+"""What a training run is measured by while it goes on: the callable that training.train takes.
+
+Every figure is of the averaged generator where there is one, and of the same z's every time, so
+that a curve shows the model's changes and no others.
+"""
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from data.pipeline import Data, open_dataset
+from measuring import features, metrics
+from measuring.features import Extractor
+from measuring.metrics import FeatureStatistics
+from model import DCGAN
+from networks.config import Config
+from pictures import codecs
+
+MOST = 500  # pictures of each set that are measured: a minute of face descriptors on a core
+COLLAPSED = 0.5  # diversity below this share of that of real pictures is warned of
+
+
+class Watcher:
+    """Measures a model. Called, it returns the figures; what real pictures give is computed once.
+
+    training, validation: uint8 (N, S, S, C), at least 2; without validation pictures samples are
+    compared with training ones. warn gets a sentence when diversity collapses, once each time.
+    """
+
+    def __init__(
+        self,
+        training: np.ndarray,
+        validation: np.ndarray | None,
+        extractor: Extractor,
+        warn: Callable[[str], None] = tqdm.write,
+    ):
+        self.training, self.validation = training, validation
+        self.extractor, self.warn = extractor, warn
+        self._collapsed = False
+
+    @property
+    def reference(self) -> np.ndarray:
+        return self.training if self.validation is None else self.validation
+
+    @cached_property
+    def _real(self) -> tuple[np.ndarray, FeatureStatistics, float]:
+        """Features (N, D) of the reference, their statistics and diversity."""
+        found = self.extractor(codecs.to_float(self.reference))
+        return found, FeatureStatistics.of(found), metrics.diversity(found)
+
+    def __call__(self, model: DCGAN) -> dict[str, float]:
+        """frechet_distance, kernel_distance, diversity_ratio; d_accuracy_training, _validation
+        (where there are such pictures) and _generated, whose first two drift apart as D overfits.
+        """
+        samples = model.sample(len(self.reference), seed=1)  # not those of the grids, seed 0's
+        real, statistics, diversity = self._real
+        found = self.extractor(samples)
+        figures = {
+            "frechet_distance": metrics.frechet_distance(FeatureStatistics.of(found), statistics),
+            "kernel_distance": metrics.kernel_distance(found, real),
+            "diversity_ratio": metrics.diversity(found) / diversity,
+        }
+        self._check_diversity(figures["diversity_ratio"])
+        return figures | self._accuracies(model, samples)
+
+    def _check_diversity(self, ratio: float) -> None:
+        if ratio < COLLAPSED and not self._collapsed:
+            self.warn(
+                f"warning: samples are {ratio:.2f} times as diverse as real pictures; unless "
+                "training has just begun, the generator is collapsing"
+            )
+        self._collapsed = ratio < COLLAPSED
+
+    def _accuracies(self, model: DCGAN, samples: np.ndarray) -> dict[str, float]:
+        """Shares that D gets right. Its logits have their border at 0; those of a wgan-gp critic,
+        which have none, halfway between the means of training and of generated pictures."""
+        logits = {"training": model.logits(codecs.to_float(self.training))}
+        if self.validation is not None:
+            logits["validation"] = model.logits(codecs.to_float(self.validation))
+        fake = model.logits(samples)
+        wasserstein = model.config.loss == "wgan-gp"
+        border = (logits["training"].mean() + fake.mean()) / 2 if wasserstein else 0.0
+        right = {name: (values > border).mean() for name, values in logits.items()}
+        right["generated"] = (fake <= border).mean()
+        return {f"d_accuracy_{name}": float(share) for name, share in right.items()}
+
+
+def watch(
+    config: Config,
+    data: Data,
+    validation: Path | None = None,
+    crop: int | None = None,
+    warn: Callable[[str], None] = tqdm.write,
+) -> Watcher:
+    """A Watcher with up to MOST pictures of a run's data, and of the folder of validation pictures,
+    cut and resized as the data are. Raises ValueError for a folder without readable ones."""
+    held_out = None
+    if validation:
+        opened = open_dataset(validation, config.image_size, config.channels, crop, batch_size=1)
+        held_out = np.concatenate(list(opened.some(MOST)))
+    training = np.concatenate(list(data.some(MOST)))
+    return Watcher(training, held_out, features.load("auto"), warn)
