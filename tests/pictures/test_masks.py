@@ -369,7 +369,7 @@ def test_command_takes_both_spellings(tmp_path):
 
 
 def test_command_reports_faults_in_one_line(tmp_path):
-    script = Path(masks.__file__)
+    script = Path(masks_command.__file__)
     result = subprocess.run(
         [sys.executable, script, "center", tmp_path / "m.png", "--center-scale", "0.6"],
         capture_output=True,
