@@ -21,7 +21,8 @@ Give --train what the model was trained on, whatever the methods. None gets a hi
 
 def parser() -> argparse.ArgumentParser:
     from completion import PRESETS
-    from measuring import features, gallery
+    from data import split
+    from measuring import features
     from measuring.evaluation import MASKS
 
     p = argparse.ArgumentParser(description=__doc__)
@@ -29,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     completion = what.add_parser(
         "completion",
         help="complete pictures whose truth is known, by several methods",
-        epilog=EPILOG.format(presets=", ".join(PRESETS), rule=gallery.RULE),
+        epilog=EPILOG.format(presets=", ".join(PRESETS), rule=split.RULE),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     samples = what.add_parser("samples", help="compare samples with real pictures as sets")
@@ -53,8 +54,10 @@ def parser() -> argparse.ArgumentParser:
         "--picture",
         type=Path,
         metavar="FILE",
-        help="write the first pictures, a row for each method",
+        help="write a sheet of the first pictures: true, with the hole, a row for each method",
     )
+    flag(completion, "--shown", type=positive_int, help="pictures on that sheet (8)")
+    flag(completion, "--enlarge", type=positive_int, help="pixels of the sheet for each (1)")
     flag(
         completion,
         "--generated",
@@ -120,11 +123,14 @@ def _plain(value):
 
 def _completion(arguments: argparse.Namespace) -> dict:
     """Print the table of completions; returns what --json holds."""
-    from measuring import evaluation, features, methods
+    from measuring import evaluation, features, methods, sheets
     from model import DCGAN
     from pictures import codecs
     from training import checkpoint
 
+    for name in ("shown", "enlarge"):
+        if getattr(arguments, name) and not arguments.picture:
+            raise ValueError(f"--{name} is of the sheet that --picture FILE writes")
     for kind in arguments.mask:
         if kind not in evaluation.MASKS:
             raise ValueError(f"--mask {kind!r}: choose from {', '.join(evaluation.MASKS)}")
@@ -147,7 +153,9 @@ def _completion(arguments: argparse.Namespace) -> dict:
     print(evaluation.completion_table(results, pictures.people))
     print(f"\n{evaluation.notes(truth)}")
     if arguments.picture:
-        codecs.write(arguments.picture, evaluation.sheet(pictures, results, arguments.seed))
+        shown, enlarge = arguments.shown or 8, arguments.enlarge or 1
+        sheet = sheets.sheet(pictures, results, arguments.seed, count=shown, enlarge=enlarge)
+        codecs.write(arguments.picture, sheet)
     return _model_of(model) | evaluation.report(truth, results)
 
 

@@ -11,22 +11,21 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
 import completion
 from completion import Case, Hole
+from data import split
 from measuring import gallery, metrics
 from measuring.features import Extractor
 from measuring.methods import Method
 from measuring.metrics import FeatureStatistics
 from measuring.tables import Column, markdown
 from model import DCGAN
-from pictures import codecs, grids, masks
+from pictures import codecs, masks
 
 MASKS = tuple(kind for kind in masks.CHOICES if kind not in ("full", "lowres"))  # hide a part
 BATCH = 64  # pictures completed together, as by complete.py
-LABEL_PIXELS = 110  # width of a row's name in a sheet
 
 Values = dict[str, np.ndarray]  # a figure's name -> one value for each picture, (N,) float64
 
@@ -41,13 +40,16 @@ class Pictures:
 
     @classmethod
     def read(cls, paths: Sequence[Path], size: int, channels: int) -> Self:
-        return cls(list(paths), gallery.people(paths), gallery.read_all(paths, size, channels))
+        return cls(list(paths), split.people(paths), gallery.read_all(paths, size, channels))
 
     @classmethod
     def generated(cls, model: DCGAN, count: int, seed: int = 0) -> Self:
         """What the model itself makes: where these are not found again, the search is at fault."""
         paths = [Path(f"generated_{number:04d}") for number in range(count)]
-        return cls(paths, gallery.people(paths), codecs.to_bytes(model.sample(count, seed)))
+        return cls(paths, split.people(paths), codecs.to_bytes(model.sample(count, seed)))
+
+    def first(self, count: int) -> Self:
+        return type(self)(self.paths[:count], self.people[:count], self.pixels[:count])
 
     def cases(self, kind: str, seed: int = 0) -> list[Case]:
         """Each picture with its hole; picture i has the mask of seed + i."""
@@ -90,6 +92,7 @@ class Truth:
             "hole_ssim": metrics.ssim(*pair, square_masks),
             "ssim": metrics.ssim(*pair),
             "seam": metrics.seam(*pair, square_masks),
+            "sharpness": metrics.sharpness(*pair, square_masks),
         }
         if self.extractor.name == "face":
             values["identity_distance"] = metrics.identity_distance(features, self.features)
@@ -183,6 +186,7 @@ COLUMNS = (
     Column("psnr", "PSNR, dB", 2),
     Column("ssim", "SSIM", 3),
     Column("seam", "seam", 2),
+    Column("sharpness", "sharpness", 2),
     Column("identity_distance", "identity", 3),
     Column("frechet_distance", "Frechet x1000", 1, 1000),
     Column("kernel_distance", "kernel x1000", 2, 1000),
@@ -218,7 +222,8 @@ def notes(truth: Truth) -> str:
         f"{len(people)} pictures of {len(set(people))} people. ± is half of the 95% interval, by "
         "bootstrap over people.",
         "PSNR and SSIM: of the hole where it says so, else of the whole picture. Seam: the jump "
-        "across the hole's edge over the true one's, 1 at best.",
+        "across the hole's edge over the true one's, 1 at best. Sharpness: the energy of the "
+        "gradient within the hole over the true one's, 1 at best, less for a blur.",
     ]
     if yardsticks := truth.identity_yardsticks():
         lines.append(
@@ -259,24 +264,3 @@ def report(truth: Truth, results: Sequence[Result]) -> dict:
 
 def _plain(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def sheet(pictures: Pictures, results: Sequence[Result], seed: int, columns: int = 8) -> np.ndarray:
-    """The first pictures, for each kind of hole: true, with the hole, and a row for each method."""
-    rows: list[tuple[str, np.ndarray]] = []
-    for kind in dict.fromkeys(result.mask for result in results):
-        cases = pictures.cases(kind, seed)[:columns]
-        rows.append(("true", pictures.pixels[:columns]))
-        rows.append((kind, np.stack([np.where(c.square_mask > 0, c.pixels, 255) for c in cases])))
-        rows += [(r.method, r.pixels[:columns]) for r in results if r.mask == kind]
-    return np.concatenate([_labelled(name, row) for name, row in rows])
-
-
-def _labelled(name: str, row: np.ndarray) -> np.ndarray:
-    """uint8 (N, S, S, C) side by side, with a name to their left."""
-    height = row.shape[1]
-    label = Image.new("L", (LABEL_PIXELS, height), 255)
-    font = ImageFont.load_default(size=11)
-    ImageDraw.Draw(label).text((4, height / 2), name[:20], fill=0, font=font, anchor="lm")
-    pixels = np.asarray(label)[..., None].repeat(row.shape[3], axis=2)
-    return np.concatenate([pixels, grids.grid(row, len(row))], axis=1)

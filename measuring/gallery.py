@@ -1,38 +1,21 @@
-"""Folders of pictures as sets to measure with: whom they show, which of them, and their pixels."""
+"""Folders of pictures as sets to measure with: which of them, and their pixels."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from data.split import person
 from pictures import codecs
-
-RULE = "a file NAME_0001.png shows the person NAME; any other name stands for a person of its own"
-
-
-def people(paths: Sequence[Path]) -> list[str]:
-    """Who each picture shows, by RULE: George_W_Bush_0001.png shows George_W_Bush.
-
-    Where all of several names give one person (photo_0001.png, photo_0002.png), the numbers tell
-    pictures, not photographs of somebody, and each picture stands for a person of its own.
-    """
-    names = [_person(path) for path in paths]
-    return names if len(set(names)) > 1 else [path.stem for path in paths]
 
 
 def apart(paths: Sequence[Path], others: Sequence[Path]) -> list[Path]:
     """Those of `paths` that show nobody whom `others` show."""
-    if len({_person(path) for path in others}) > 1:
-        shown = {_person(path) for path in others}
-        return [path for path in paths if _person(path) not in shown]
+    if len({person(path) for path in others}) > 1:
+        shown = {person(path) for path in others}
+        return [path for path in paths if person(path) not in shown]
     stems = {path.stem for path in others}
     return [path for path in paths if path.stem not in stems]
-
-
-def _person(path: Path) -> str:
-    numbered = re.fullmatch(r"(.+)_\d+", path.stem)
-    return numbered[1] if numbered else path.stem
 
 
 def spread(paths: Sequence, count: int | None) -> list:

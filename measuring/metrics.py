@@ -71,6 +71,25 @@ def _edge_jump(pictures: np.ndarray, masks: np.ndarray) -> np.ndarray:
     return jumps / pairs
 
 
+def sharpness(pictures: np.ndarray, true: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Energy of the gradient within the hole over the true one's, (N,): 1 is as sharp as the truth.
+
+    A blur has less, noise more. The energy is the sum of squared differences between neighbours
+    (above, below, left, right), both in the hole; nan or inf where the truth has none.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _gradient_energy(_float(pictures), masks) / _gradient_energy(_float(true), masks)
+
+
+def _gradient_energy(pictures: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    energy = np.zeros(len(pictures))
+    for axis in (1, 2):
+        known = np.moveaxis(_float(masks), axis, 0)
+        both = np.moveaxis((known[1:] == 0) & (known[:-1] == 0), 0, axis)
+        energy += (np.diff(pictures, axis=axis) ** 2 * both).sum(axis=(1, 2, 3))
+    return energy
+
+
 def identity_distance(features: np.ndarray, true: np.ndarray) -> np.ndarray:
     """Euclidean distance (N,) between descriptors (N, D) of a picture and of the true one.
 

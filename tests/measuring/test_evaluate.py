@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import evaluate
+from data import split
 from data.drawn import drawn_faces
-from measuring import baselines, evaluation, features, gallery, methods, tables
+from measuring import baselines, evaluation, features, gallery, methods, sheets, tables
 from measuring.evaluation import Pictures, Truth
 from measuring.features import Extractor
 from measuring.methods import Spec
@@ -50,7 +51,7 @@ def train():
 @pytest.fixture(scope="module")
 def pictures():
     paths = [Path(f"Person_{person}_{number:04d}.png") for person in "abc" for number in (1, 2)]
-    return Pictures(paths, gallery.people(paths), drawn_faces(6, SIZE))
+    return Pictures(paths, split.people(paths), drawn_faces(6, SIZE))
 
 
 def colours(name="random"):
@@ -67,15 +68,6 @@ def colours(name="random"):
 
 def paths(*names):
     return [Path("folder") / name for name in names]
-
-
-def test_people_by_name():
-    found = gallery.people(paths("George_W_Bush_0001.png", "George_W_Bush_0013.jpg", "000017.png"))
-    assert found == ["George_W_Bush", "George_W_Bush", "000017"]
-
-
-def test_numbered_pictures_of_one_name_are_no_person():
-    assert gallery.people(paths("photo_0001.png", "photo_0002.png")) == ["photo_0001", "photo_0002"]
 
 
 def test_apart_from_training_people():
@@ -292,7 +284,7 @@ def test_distances_of_samples(model, train):
     assert rows["samples"]["seconds"] > 0
 
 
-# The table, and the command
+# The table, the sheet, and the command
 
 
 def test_table():
@@ -311,6 +303,25 @@ def test_table():
         "| center | best   | 20.0 ±0.3 |    12.4 |\n"
         "| center | mean   |       9.9 |       - |"
     )
+
+
+def test_a_sheet_of_more_pictures_than_columns_has_blocks_of_rows(monkeypatch):
+    monkeypatch.setattr(sheets, "COLUMNS", 4)
+    names = [Path(f"{number}.png") for number in range(7)]
+    pictures = Pictures(names, split.people(names), drawn_faces(7, SIZE))
+    results = [
+        evaluation.Result("center", name, 255 - pictures.pixels, {}, {}, 0.0)
+        for name in ("inverted", "a name of more than one line")
+    ]
+    sheet = sheets.sheet(pictures, results, seed=0, count=6, enlarge=3)
+    row = side = 3 * SIZE
+    assert sheet.shape == (2 * 4 * row, sheets.LABEL_PIXELS + 4 * side, 3)
+    faces = sheet[1::3, sheets.LABEL_PIXELS + 1 :: 3].reshape(8, SIZE, 4, SIZE, 3).swapaxes(1, 2)
+    np.testing.assert_array_equal(faces[[0, 4]].reshape(8, SIZE, SIZE, 3)[:6], pictures.pixels[:6])
+    np.testing.assert_array_equal(faces[[2, 6], :2], 255 - faces[[0, 4], :2])
+    hidden = np.stack([case.square_mask for case in pictures.cases("center")[:4]]) == 0
+    np.testing.assert_array_equal(faces[1], np.where(hidden, 255, pictures.pixels[:4]))
+    assert (faces[4:, 2:] == 255).all()  # two of four places are empty
 
 
 @pytest.fixture
@@ -369,8 +380,8 @@ def test_completion_command(monkeypatch, capsys, folders, model):
     assert (row["mask"], row["method"]) == ("center", "telea")
     assert row["hole_psnr"]["mean"] == pytest.approx(np.mean(row["values"]["hole_psnr"]))
     sheet = codecs.read(folders / "out.png")
-    assert sheet.shape == (2 * 5 * SIZE, evaluation.LABEL_PIXELS + 3 * SIZE, 3)
-    first = evaluation.LABEL_PIXELS
+    assert sheet.shape == (2 * 5 * SIZE, sheets.LABEL_PIXELS + 3 * SIZE, 3)
+    first = sheets.LABEL_PIXELS
     np.testing.assert_array_equal(
         sheet[:SIZE, first + SIZE : first + 2 * SIZE], drawn_faces(5, SIZE)[4]
     )
@@ -427,6 +438,7 @@ def test_samples_command(monkeypatch, capsys, folders, model):
     [
         (["--mask", "centre"], "--mask 'centre': choose from random, center"),
         (["--mask", "full"], "--mask 'full': choose from"),
+        (["--enlarge", "2"], "--enlarge is of the sheet that --picture FILE writes"),
         (["--methods", "mean"], "methods mean and ppca-K are fitted to the pictures of --train"),
         (["--methods", "best", "--image-size", "8"], "--image-size 8: the model makes 16 pixels"),
         (["--methods", "telea", "--train", "faces"], "--train .*faces shows everyone there"),

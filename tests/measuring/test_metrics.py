@@ -47,7 +47,8 @@ def test_equal_pictures_and_no_hole():
     assert np.isinf(metrics.psnr(b, b)).all()
     np.testing.assert_allclose(metrics.ssim(b, b), 1)
     np.testing.assert_allclose(metrics.seam(b, b, hole()), 1)
-    for metric in (metrics.psnr, metrics.ssim, metrics.seam):
+    np.testing.assert_allclose(metrics.sharpness(b, b, hole()), 1)
+    for metric in (metrics.psnr, metrics.ssim, metrics.seam, metrics.sharpness):
         assert np.isnan(metric(b, b, np.ones_like(hole()))).all()
 
 
@@ -88,6 +89,21 @@ def test_seam_is_the_ratio_of_jumps_across_the_edge():
 
     expected = [jump(x, m) / jump(y, m) for x, y, m in zip(a, b, masks, strict=True)]
     np.testing.assert_allclose(metrics.seam(a, b, masks), expected)
+
+
+def test_sharpness_is_the_ratio_of_energies_of_the_gradient_within_the_hole():
+    true = np.zeros((2, 3, 4, 1))
+    true[:, 1, 1:3, 0] = 0.2, 0.6  # across 0.4 within the hole
+    true[0, 2, 1:3, 0] = 0.2, 0.5  # across 0.3, down 0 and -0.1
+    masks = np.ones((2, 3, 4, 1))
+    masks[0, 1:, 1:3] = 0
+    masks[1, 1, 1:3] = 0
+    blurred = true / 2
+    blurred[:, 0] = 9  # known: does not count
+    np.testing.assert_allclose(metrics.sharpness(blurred, true, masks), [0.25, 0.25])
+    other = np.zeros((2, 3, 4, 1))
+    other[:, 1, 1] = 0.3  # .09 across, and in the first .09 down; of .16 + .09 + .01, and of .16
+    np.testing.assert_allclose(metrics.sharpness(other, true, masks), [0.18 / 0.26, 0.09 / 0.16])
 
 
 def test_identity_distance():
