@@ -1,8 +1,5 @@
 """The DCGAN: one class that trains, samples and completes."""
 
-import dataclasses
-import math
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -16,27 +13,22 @@ import tensorflow as tf
 import ops
 from networks.config import Config
 from networks.dcgan import discriminator, fold, for_inference, generator
+from pictures import codecs, grids
 from search import latent
 from search.linear import LinearModel
-from training import checkpoint, losses
+from training import checkpoint, devices, losses
 from training.augment import augment, fold_in
+from training.loop import Preview
+from training.state import State
 
 ORIGINAL = losses.Objective()
 
 
-@dataclass
-class Position:
-    """How far a training run is. epoch: the one under way; batch: how many of its are done."""
-
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0
-    batches_per_epoch: int = 0
-    best: float = math.inf  # the lowest Frechet distance measured
-
-
 class DCGAN:
-    """Owns the generator, its average, the discriminator, their optimisers and the counters."""
+    """Owns the generator, its average, the discriminator and their optimisers; `state` keeps them,
+    and `step`, `traced_step` and `preview` are what training.loop asks for."""
+
+    shown = ("d_loss", "g_loss")
 
     def __init__(self, config: Config, strategy: tf.distribute.Strategy | None = None):
         self.config = config
@@ -47,23 +39,53 @@ class DCGAN:
             self.average = generator(config) if config.ema else None
             self.g_optimizer = _adam(config.g_lr, config.beta1)
             self.d_optimizer = _adam(config.d_lr, config.beta1)
-        if self.average:
-            self.average.set_weights(self.generator.get_weights())
-        self.position = Position()
+        networks = {"generator": self.generator, "discriminator": self.discriminator}
+        self.state = State(
+            kind="dcgan",
+            config=config,
+            networks=networks | ({"average": self.average} if self.average else {}),
+            optimizers={
+                "g": (self.g_optimizer, "generator"),
+                "d": (self.d_optimizer, "discriminator"),
+            },
+            strategy=self.strategy,
+        )
         self._inference: tuple[keras.Model, keras.Model] | None = None
-        self._stale = True
-        self._fingerprint: str | None = None
+        self._folded = None  # the version of the weights that it was made from
+        self._starts = (None, None)  # of a version of the weights
         self._traced: dict = {}
-        self.path: Path | None = None  # where it was restored from
-        self.starts = None  # fitted by completion.py
-        self.linear: LinearModel | None = None  # of the training pictures; fitted by train-dcgan.py
+        self._seen: dict = {}  # in the latest step: pictures, z and logits
+
+    @property
+    def path(self) -> Path | None:
+        """Where it was restored from."""
+        return self.state.path
+
+    @property
+    def linear(self) -> LinearModel | None:
+        """Of the training pictures."""
+        return self.state.linear
+
+    @linear.setter
+    def linear(self, linear: LinearModel | None) -> None:
+        self.state.linear = linear
+
+    @property
+    def starts(self):
+        """What completion has fitted to the generator, None once its weights have changed."""
+        version, starts = self._starts
+        return starts if version == self.state.version else None
+
+    @starts.setter
+    def starts(self, starts) -> None:
+        self._starts = self.state.version, starts
 
     # Inference
 
     def inference(self) -> tuple[keras.Model, keras.Model]:
         """Generator (its average where there is one) and discriminator with batch norm folded in.
 
-        They follow the weights: training and loading mark them as stale.
+        They follow the weights.
         """
         if self._inference is None:
             config = for_inference(self.config)
@@ -72,11 +94,11 @@ class DCGAN:
                 tf.function(partial(network, training=False), autograph=False)
                 for network in self._inference
             ]
-        if self._stale:
+        if self._folded != self.state.version:
             weights = self.weights()
             fold(weights, self._inference[0], "average" if self.average else "generator")
             fold(weights, self._inference[1], "discriminator")
-            self._stale, self._fingerprint = False, None
+            self._folded = self.state.version
         return self._inference
 
     def generate(self, z: np.ndarray, width: int | None = None) -> np.ndarray:
@@ -113,10 +135,31 @@ class DCGAN:
 
     # One training step
 
+    def step(self, real, step: tf.Tensor) -> dict[str, tf.Tensor]:
+        """One step as train_step's; returns its losses, keeps for `preview` what they are of."""
+        measured = self.train_step(real, step)
+        names = ("z", "real_logits", "fake_logits")
+        self._seen = {"real": real} | {name: measured.pop(name) for name in names}
+        return measured
+
     def traced_step(self, real):
         """The concrete train_step for batches like this one, which then needs no other tracing."""
-        self._build_optimizers()
+        self.state.build_optimizers()
         return self._train_step.get_concrete_function(real, tf.constant(0, tf.int32))
+
+    def preview(self) -> Preview:
+        """64 samples of the same z's every time, and of the latest step real pictures, z and D's
+        probabilities."""
+        seen = {name: devices.local(value) for name, value in self._seen.items()}
+        pictures = {"G": self.sample(64, self.config.seed), "real": seen["real"][:64]}
+        return Preview(
+            {name: grids.grid(codecs.to_bytes(shown)) for name, shown in pictures.items()},
+            {
+                "z": seen["z"],
+                "d": tf.sigmoid(seen["real_logits"]).numpy(),
+                "d_": tf.sigmoid(seen["fake_logits"]).numpy(),
+            },
+        )
 
     def discriminator_loss(
         self, real: tf.Tensor, fake: tf.Tensor, seed: tf.Tensor
@@ -145,25 +188,20 @@ class DCGAN:
         return losses.generator_loss(self.config.loss, self.discriminator(fake, training=True))
 
     def train_step(self, real, step: tf.Tensor, z=None) -> dict[str, tf.Tensor]:
-        """D's steps, then G's with the same z; returns losses, the last G(z) and z, and D's logits.
+        """D's steps, then G's with the same z; returns losses, the last z, and D's logits.
 
         real: float32 (d_steps * N, S, S, C) in [-1, 1], per replica. step: int32 scalar; with
         config.seed it decides every draw. z: (N, z_dim), drawn unless given.
         """
-        self._stale = True
-        self._build_optimizers()
+        self.state.changed()
+        self.state.build_optimizers()
         return self._train_step(real, step, z)
 
     @tf.function(autograph=False)
     def _train_step(self, real, step: tf.Tensor, z=None) -> dict[str, tf.Tensor]:
         measured = self.strategy.run(self._replica_step, (real, step, z))
         if self.average:
-            # As in EDM's code (Karras et al. 2022), the half-life is at most a twentieth of the
-            # images seen: early on, the average would else be one of noise.
-            seen = tf.cast(step * self.config.batch_size, tf.float32)
-            half_life = tf.minimum(tf.maximum(seen / 20, 1e-3), self.config.ema)
-            decay = 0.5 ** (self.config.batch_size / half_life)
-            ops.update_average(_values(self.average), _values(self.generator), decay)
+            self.state.update_averages(step, self.config.batch_size, self.config.ema)
         sums = {
             name: self.strategy.reduce("SUM", value, axis=None)
             for name, value in measured["losses"].items()
@@ -219,7 +257,7 @@ class DCGAN:
                 "d_loss": d_loss_real + d_loss_fake + mean(penalty),
                 "g_loss": g_loss,
             },
-            "tensors": {"G": fake, "z": z, "real_logits": real_logits, "fake_logits": fake_logits},
+            "tensors": {"z": z, "real_logits": real_logits, "fake_logits": fake_logits},
         }
 
     def _share_statistics(self, context) -> None:
@@ -335,21 +373,7 @@ class DCGAN:
 
         What restore makes of it behaves as this model does.
         """
-        weights = self.weights()
-        averaged = {
-            n.replace("average", "generator", 1): w
-            for n, w in weights.items()
-            if n.startswith("average/")
-        }
-        alone = {n: w for n, w in weights.items() if not n.startswith("average/")} | averaged
-        checkpoint.save(folder, dataclasses.asdict(self.config), alone, linear=self._linear())
-
-    def save_training(self, folder: Path) -> None:
-        """Write into a training folder everything that a resumed run needs."""
-        path = checkpoint.step_path(folder, self.position.step)
-        state = dataclasses.asdict(self.position)
-        config = dataclasses.asdict(self.config)
-        checkpoint.save(path, config, self.weights(), self._training(), state, self._linear())
+        self.state.save(folder)
 
     @classmethod
     def restore(cls, folder: Path | str, warn: Callable = lambda message: None) -> "DCGAN":
@@ -357,80 +381,16 @@ class DCGAN:
         complete. Raises ValueError where there is none."""
         saved = checkpoint.load(folder, warn)
         model = cls(Config.from_dict(saved.config))
-        model._load_weights(saved)
-        model._load_linear(saved)
-        model.path = saved.path
+        model.state.restore(saved)
         return model
-
-    def resume(self, folder: Path, warn: Callable = lambda message: None) -> Path:
-        """Load weights, optimisers and counters of the newest checkpoint in a training folder, and
-        return its path."""
-        saved = checkpoint.load(folder, warn)
-        if not saved.training:
-            raise ValueError(f"{saved.path}: holds a model but no training state; use --init-from")
-        self._load_weights(saved)
-        self._load_linear(saved)
-        _assign(self._training_variables(), saved.training, saved.path)
-        self.position = Position(**saved.state)
-        return saved.path
-
-    def init_from(self, folder: Path | str) -> None:
-        """Start from the weights of another model, with fresh optimisers and counters. Its linear
-        model stays behind: it was of other pictures."""
-        self._load_weights(checkpoint.load(folder))
 
     def weights(self) -> checkpoint.Arrays:
         """The variables of all networks, by name: "generator/h1/kernel"."""
-        return {name: v.numpy() for name, v in self._network_variables().items()}
+        return self.state.weights()
 
     def fingerprint(self) -> str:
-        """Tells one generator's weights from another's."""
-        generator = self.inference()[0]
-        if self._fingerprint is None:
-            weights = b"".join(v.numpy().tobytes() for v in generator.weights)
-            self._fingerprint = f"{zlib.crc32(weights):08x}"
-        return self._fingerprint
-
-    def _linear(self) -> checkpoint.Arrays:
-        return self.linear.to_arrays() if self.linear else {}
-
-    def _load_linear(self, saved: checkpoint.Checkpoint) -> None:
-        self.linear = LinearModel.from_arrays(saved.linear) if saved.linear else None
-
-    def _training(self) -> checkpoint.Arrays:
-        return {name: v.numpy() for name, v in self._training_variables().items()}
-
-    def _network_variables(self) -> dict:
-        networks = {"generator": self.generator, "discriminator": self.discriminator}
-        if self.average:
-            networks["average"] = self.average
-        return {f"{name}/{v.path}": v for name, net in networks.items() for v in net.weights}
-
-    def _build_optimizers(self) -> None:
-        """Make their variables, once. Made inside a step they cost tracing it a second time."""
-        with self.strategy.scope():
-            self.g_optimizer.build(self.generator.trainable_variables)
-            self.d_optimizer.build(self.discriminator.trainable_variables)
-
-    def _training_variables(self) -> dict:
-        self._build_optimizers()
-        both = {"g": self.g_optimizer, "d": self.d_optimizer}
-        # By name: the path begins with a count of the optimisers that this process has made.
-        return {
-            f"{name}/{v.name}": v
-            for name, optimizer in both.items()
-            for v in optimizer.variables
-            if v.name != "learning_rate"  # the configuration's, not the checkpoint's
-        }
-
-    def _load_weights(self, saved: checkpoint.Checkpoint) -> None:
-        if problem := Config.from_dict(saved.config).difference(self.config):
-            raise ValueError(f"{saved.path}: another model: its {problem}")
-        weights = dict(saved.weights)
-        for name in [n for n in weights if n.startswith("generator/")]:
-            weights.setdefault(name.replace("generator", "average", 1), weights[name])
-        _assign(self._network_variables(), weights, saved.path)
-        self._stale = True
+        """Tells one model's weights from another's."""
+        return self.state.fingerprint()
 
 
 class Task(NamedTuple):
@@ -479,17 +439,5 @@ def batch_width(count: int) -> int:
     return 1 if count == 1 else 64 if tf.config.list_physical_devices("GPU") else 8
 
 
-def _assign(variables: dict, arrays: checkpoint.Arrays, path: Path) -> None:
-    for name, variable in variables.items():
-        if name not in arrays or arrays[name].shape != tuple(variable.shape):
-            found = arrays[name].shape if name in arrays else "missing"
-            raise ValueError(f"{path}: {name} is {found}, expected {tuple(variable.shape)}")
-        variable.assign(arrays[name])
-
-
 def _adam(learning_rate: float, beta1: float) -> keras.optimizers.Adam:
     return keras.optimizers.Adam(learning_rate, beta_1=beta1, beta_2=0.999, epsilon=1e-8)
-
-
-def _values(network: keras.Model) -> list:
-    return [v.value for v in network.weights]

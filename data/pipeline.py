@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from pictures import codecs
 from pictures.files import find
 
 Load = Callable[[np.ndarray], np.ndarray]  # indices (N,) -> uint8 (N, S, S, C)
+# Pictures float32 (B, S, S, C) in [-1, 1], their numbers in the run int64 (B,) -> (B, ...) each
+Pairs = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, ...]]
 Skipped = list[tuple[Path, str]]  # a file, and why it cannot be read
 
 TOGETHER = 256  # pictures that some() holds at a time
@@ -32,6 +34,9 @@ class Data:
     """`count` pictures in batches of one size; made by open_dataset.
 
     skipped: each unreadable file and the reason. notes: sentences that a user should see once.
+    pairs: makes of the pictures of a batch what a step takes, a tuple, as of clean pictures damaged
+    ones. A picture's number is its own in the whole run, whatever the batch, the replica or the
+    step at which a run resumes: what is drawn from (seed, number) is drawn again alike.
     """
 
     load: Load
@@ -43,6 +48,7 @@ class Data:
     in_memory: bool
     skipped: Skipped
     notes: list[str]
+    pairs: Pairs | None = None
     _fault: Exception | None = field(default=None, repr=False)
 
     @property
@@ -65,7 +71,8 @@ class Data:
         start_step: int = 0,
         input_context: tf.distribute.InputContext | None = None,
     ) -> tf.data.Dataset:
-        """The batches of an epoch from start_step on: float32 (B, S, S, C) in [-1, 1].
+        """The batches of an epoch from start_step on: float32 (B, S, S, C) in [-1, 1], or the
+        tuples that `pairs` makes of them.
 
         With an input_context (strategy.distribute_datasets_from_function), B is batch_size divided
         by the replicas, and the dataset yields the shares of this worker's replicas in turn: all
@@ -73,9 +80,11 @@ class Data:
 
         Iterate inside `with data.reading():`.
         """
-        order = self.order(epoch)[start_step:]  # (steps, batch_size)
-        if input_context is not None:
-            order = _share(order, input_context)  # (steps * local replicas, batch_size / replicas)
+        order = self.order(epoch)  # (steps, batch_size)
+        numbers = epoch * order.size + np.arange(order.size).reshape(order.shape)
+        both = order[start_step:], numbers[start_step:]
+        if input_context is not None:  # (steps * local replicas, batch_size / replicas)
+            both = tuple(_share(part, input_context) for part in both)
 
         # Shuffle first, as a permutation of numbers: it is perfect, holds no pictures, and a
         # resumed run starts in the middle without reading what came before. Then share among
@@ -85,20 +94,34 @@ class Data:
         # here, a quarter of their size as floats. Prefetch last, so that loading overlaps with
         # training. There is no cache(): pictures that fit into memory are there already, as bytes,
         # for all epochs.
-        dataset = tf.data.Dataset.from_tensor_slices(order)
+        dataset = tf.data.Dataset.from_tensor_slices(both)
         dataset = dataset.map(self._batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         return dataset.prefetch(tf.data.AUTOTUNE)
 
-    def _batch(self, indices: tf.Tensor) -> tf.Tensor:
-        """int64 (B,) -> float32 (B, S, S, C)."""
+    def _batch(self, indices: tf.Tensor, numbers: tf.Tensor):
+        """int64 (B,) twice -> float32 (B, S, S, C), or what pairs makes of it."""
         # TensorFlow never lets go of the function: it must not hold anything of one epoch.
-        pixels = tf.numpy_function(self._load_floats, [indices], tf.float32)
-        side = self.image_size
-        return tf.ensure_shape(pixels, (indices.shape[0], side, side, self.channels))
+        made = tf.numpy_function(self._make, [indices, numbers], [tf.float32] * len(self._shapes))
+        shaped = [
+            tf.ensure_shape(part, (indices.shape[0], *shape))
+            for part, shape in zip(made, self._shapes, strict=True)
+        ]
+        return tuple(shaped) if self.pairs else shaped[0]
 
-    def _load_floats(self, indices: np.ndarray) -> np.ndarray:
+    @cached_property
+    def _shapes(self) -> list[tuple[int, ...]]:
+        """Of what a step takes, without the number of pictures."""
+        shape = (self.image_size, self.image_size, self.channels)
+        if self.pairs is None:
+            return [shape]
+        made = self.pairs(np.zeros((1, *shape), np.float32), np.zeros(1, np.int64))
+        return [part.shape[1:] for part in made]
+
+    def _make(self, indices: np.ndarray, numbers: np.ndarray) -> list[np.ndarray]:
         try:
-            return codecs.to_float(self.load(indices))
+            pictures = codecs.to_float(self.load(indices))
+            made = self.pairs(pictures, numbers) if self.pairs else [pictures]
+            return [np.asarray(part, np.float32) for part in made]
         except (ValueError, OSError) as fault:
             self._fault = fault
             raise
@@ -131,6 +154,7 @@ def open_dataset(
     seed: int = 0,
     memory_limit_bytes: int | None = None,
     batch_multiple: int = 1,
+    pairs: Pairs | None = None,
 ) -> Data:
     """Open a folder of pictures, or of shards written by data.prepare.
 
@@ -138,7 +162,7 @@ def open_dataset(
     (image_size, image_size, channels). train_size takes the first so many in the order of their
     names. Pictures are decoded once if as bytes they fit into memory_limit_bytes (default: a
     quarter of the available memory), else anew every epoch. Fewer pictures than batch_size make one
-    batch, of a multiple of batch_multiple.
+    batch, of a multiple of batch_multiple. pairs: see Data.
 
     Raises ValueError, one line, for a missing or empty folder, one where nothing is readable or too
     few for any batch, and shards that are damaged or were prepared in another way.
@@ -174,7 +198,18 @@ def open_dataset(
             raise ValueError(f"{path}: {count} pictures; a step takes at least {batch_multiple}")
         notes.append(f"{count} pictures, fewer than a batch of {batch_size}: batches of {fewer}")
         batch_size = fewer
-    return Data(load, count, image_size, channels, batch_size, seed, in_memory, skipped, notes)
+    return Data(
+        load=load,
+        count=count,
+        image_size=image_size,
+        channels=channels,
+        batch_size=batch_size,
+        seed=seed,
+        in_memory=in_memory,
+        skipped=skipped,
+        notes=notes,
+        pairs=pairs,
+    )
 
 
 def decoded(file: Path, image_size: int, channels: int, crop: int | None) -> np.ndarray:

@@ -4,11 +4,10 @@ import dataclasses
 from argparse import Namespace
 from dataclasses import dataclass
 
-from training.augment import POLICIES
-
 LOSSES = ("gan", "hinge", "wgan-gp")
 D_NORMS = ("batch", "none", "layer", "spectral")
 G_NORMS = ("batch", "none")
+POLICIES = ("flip", "color", "translation", "cutout")  # of augmentation, in order
 PRECISIONS = ("float32", "bfloat16")
 
 

@@ -12,7 +12,9 @@ import json
 import os
 import runpy
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from unittest import mock
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -26,9 +28,10 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from data.pipeline import Data, open_dataset  # noqa: E402
-from model import DCGAN, Position  # noqa: E402
+from model import DCGAN  # noqa: E402
 from networks.config import Config  # noqa: E402
 from training import devices, loop  # noqa: E402
+from training.state import Position  # noqa: E402
 
 TINY = {"image_size": 16, "z_dim": 8, "gf_dim": 4, "df_dim": 4, "batch_size": 8}
 WITHOUT_NORM = {"g_norm": "none", "d_norm": "none"}
@@ -73,30 +76,27 @@ def run_cases(name: str, pictures: str, shards: str, out: str, *recipes: str) ->
 
 
 def build(recipe: str, strategy: tf.distribute.Strategy) -> DCGAN:
-    model = DCGAN(Config(**TINY, **RECIPES[recipe]), strategy)
-    if recipe == "sgd":
-        with strategy.scope():
-            model.g_optimizer = keras.optimizers.SGD(0.5)
-            model.d_optimizer = keras.optimizers.SGD(0.5)
-    return model
+    sgd = mock.patch("model._adam", lambda rate, beta1: keras.optimizers.SGD(0.5))
+    with sgd if recipe == "sgd" else nullcontext():
+        return DCGAN(Config(**TINY, **RECIPES[recipe]), strategy)
 
 
 def start_over(model: DCGAN, weights: dict[str, np.ndarray]) -> None:
     """Back to these weights, in a model whose step is traced already."""
-    for name, variable in model._network_variables().items():
+    for name, variable in model.state.network_variables().items():
         variable.assign(weights[name])
-    model.position = Position()
+    model.state.position = Position()
 
 
 def train(model: DCGAN, data: Data, steps: int) -> None:
     with data.reading():
-        for step, real in zip(range(steps), loop._batches(model, data, 2), strict=False):
+        for step, (_, real) in zip(range(steps), loop._batches(model.state, data, 2), strict=False):
             model.train_step(real, tf.constant(step))
 
 
 def outcome(model: DCGAN) -> dict[str, np.ndarray]:
     """Every variable as each replica of this process has it."""
-    variables = model._network_variables() | model._training_variables()
+    variables = model.state.network_variables() | model.state.optimizer_variables()
     copies = {name: getattr(v.value, "values", [v.value]) for name, v in variables.items()}
     return {f"{i}/{name}": v.numpy() for name, vs in copies.items() for i, v in enumerate(vs)}
 

@@ -104,11 +104,8 @@ def _serve() -> None:
 
     cli.import_tensorflow()
     import data.prepare  # noqa: F401
-    from training import (
-        devices,  # noqa: F401
-        loop,  # noqa: F401
-        watching,  # noqa: F401
-    )
+    import measuring.watching  # noqa: F401
+    from training import devices, loop  # noqa: F401
 
     for line in sys.stdin:
         request = json.loads(line)

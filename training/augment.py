@@ -2,9 +2,9 @@
 
 import tensorflow as tf
 
-fold_in = tf.random.fold_in
+from networks.config import POLICIES
 
-POLICIES = ("flip", "color", "translation", "cutout")
+fold_in = tf.random.fold_in
 
 
 def augment(images: tf.Tensor, policies: tuple[str, ...], seed: tf.Tensor) -> tf.Tensor:

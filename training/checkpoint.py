@@ -14,6 +14,7 @@ import json
 import re
 import shutil
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -49,6 +50,11 @@ class Checkpoint:
     training: Arrays
     state: dict
 
+    @property
+    def kind(self) -> str:
+        """Which class restores it."""
+        return self.config.get("kind", "dcgan")
+
 
 def save(
     path: Path,
@@ -72,6 +78,28 @@ def save(
 
 def _write_json(path: Path, content: dict) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def model_weights(weights: Arrays) -> Arrays:
+    """Weights by name ("generator/h1/kernel"), with averages ("average/...") in the places of the
+    generators they are averages of."""
+    averaged = {
+        network_of(name): value for name, value in weights.items() if name.startswith("average")
+    }
+    return {n: v for n, v in weights.items() if not n.startswith("average")} | averaged
+
+
+def network_of(average: str) -> str:
+    """average/... -> generator/...; average_x/... -> generator_x/..."""
+    return average.replace("average", "generator", 1)
+
+
+def fingerprint(weights: Arrays) -> str:
+    """Tells one model's weights from another's, whether a training folder holds it or a model's."""
+    checksum = 0
+    for name, value in sorted(model_weights(weights).items()):
+        checksum = zlib.crc32(np.ascontiguousarray(value), zlib.crc32(name.encode(), checksum))
+    return f"{checksum:08x}"
 
 
 def step_path(folder: Path, step: int) -> Path:

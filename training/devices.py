@@ -13,8 +13,6 @@ from contextlib import contextmanager
 import numpy as np
 import tensorflow as tf
 
-STRATEGIES = ("none", "mirrored", "multiworker")
-
 # Raised by collective operations when a worker has gone.
 _WORKER_GONE = (
     tf.errors.UnavailableError,
@@ -111,6 +109,12 @@ def is_chief(chosen: tf.distribute.Strategy) -> bool:
     if resolver is None or resolver.task_type == "chief":
         return True
     return "chief" not in resolver.cluster_spec().jobs and resolver.task_id == 0
+
+
+def local(value) -> np.ndarray:
+    """A tensor, or this process's part of a distributed one, as an array."""
+    parts = value.values if isinstance(value, tf.distribute.DistributedValues) else [value]
+    return np.concatenate([part.numpy() for part in parts])
 
 
 def anywhere(chosen: tf.distribute.Strategy, fact: bool) -> bool:

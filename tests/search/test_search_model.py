@@ -194,8 +194,8 @@ def test_a_search_follows_the_weights():
 
     one = first_loss()
     kernel.assign(kernel * 0)
-    model._stale = True  # as train_step and loading do
+    model.state.changed()  # as train_step and loading do
     assert first_loss() == pytest.approx(0, abs=1e-4)
     kernel.assign(tf.constant(before))
-    model._stale = True
+    model.state.changed()
     assert first_loss() == one

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model import DCGAN, Position
+from model import DCGAN
 from networks.config import Config
 from search.linear import LinearModel
 from training import checkpoint
+from training.state import Position
 
 CONFIG = Config(
     image_size=16, gf_dim=4, df_dim=4, z_dim=8, batch_size=4, ema=50.0, d_norm="spectral"
@@ -30,7 +31,7 @@ def eagerly():
 def take_steps(model, numbers):
     for i in numbers:
         model.train_step(tf.constant(BATCHES[i]), tf.constant(i))
-        model.position.step = i + 1
+        model.state.position.step = i + 1
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +40,9 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("training") / "checkpoint"
     model = DCGAN(CONFIG)
     take_steps(model, range(2))
-    model.position = Position(2, 1, 1, 3, 0.5)
+    model.state.position = Position(2, 1, 1, 3, 0.5)
     model.linear = LinearModel.of_training(BATCHES, mirrored=True)
-    model.save_training(folder)
+    model.state.save_training(folder)
     return model, folder
 
 
@@ -77,7 +78,7 @@ def test_a_checkpoint_holds_everything(trained):
     ]
     saved = checkpoint.load(folder)
     assert Config.from_dict(saved.config) == CONFIG
-    assert Position(**saved.state) == model.position
+    assert Position(**saved.state) == model.state.position
     networks = (model.generator, model.discriminator, model.average)
     variables = [v for network in networks for v in network.weights]
     assert len(saved.weights) == len(variables)
@@ -98,14 +99,14 @@ def test_a_resumed_model_takes_the_same_steps(trained):
     model, folder = trained
     DCGAN(CONFIG)
     resumed = DCGAN(CONFIG)
-    assert resumed.resume(folder) == folder / "step-00000002"
+    assert resumed.state.resume(folder) == folder / "step-00000002"
     np.testing.assert_equal(vars(resumed.linear), vars(model.linear))
-    assert resumed.position == model.position
+    assert resumed.state.position == model.state.position
     uninterrupted = DCGAN(CONFIG)
     take_steps(uninterrupted, range(4))
     take_steps(resumed, range(2, 4))
-    arrays = resumed.weights() | resumed._training()
-    for name, expected in (uninterrupted.weights() | uninterrupted._training()).items():
+    arrays = resumed.weights() | resumed.state.training()
+    for name, expected in (uninterrupted.weights() | uninterrupted.state.training()).items():
         np.testing.assert_array_equal(arrays[name], expected, err_msg=name)
 
 
@@ -122,25 +123,25 @@ def test_a_model_folder_restores_to_the_same_function(trained, tmp_path):
     np.testing.assert_array_equal(restored.generate(z), model.generate(z))
     np.testing.assert_array_equal(restored.logits(BATCHES[0]), model.logits(BATCHES[0]))
     with pytest.raises(ValueError, match="holds a model but no training state; use --init-from"):
-        DCGAN(CONFIG).resume(tmp_path / "model")
+        DCGAN(CONFIG).state.resume(tmp_path / "model")
 
 
 def test_init_from_takes_weights_with_fresh_optimisers_and_counters(trained):
     model, folder = trained
     tuned = DCGAN(dataclasses.replace(CONFIG, loss="hinge", g_lr=0.1))
-    tuned.init_from(folder)
+    tuned.state.init_from(folder)
     for name, array in model.weights().items():
         np.testing.assert_array_equal(tuned.weights()[name], array)
-    assert tuned.position == Position()
+    assert tuned.state.position == Position()
     assert tuned.linear is None  # of other pictures; the training fits its own
-    assert not any(value.any() for value in tuned._training().values())
+    assert not any(value.any() for value in tuned.state.training().values())
 
 
 def test_an_average_that_was_not_saved_starts_as_a_copy(trained, tmp_path):
     plain = DCGAN(dataclasses.replace(CONFIG, ema=0.0))
     plain.save(tmp_path / "plain")
     model = DCGAN(CONFIG)
-    model.init_from(tmp_path / "plain")
+    model.state.init_from(tmp_path / "plain")
     for average, own in zip(model.average.weights, plain.generator.weights, strict=True):
         np.testing.assert_array_equal(average, own)
 
@@ -156,7 +157,7 @@ def test_another_model_is_refused_by_the_field_that_differs(trained):
         ({"gf_dim": 8}, "its gf_dim gives widths (8, 4), here (16, 8)"),
     ):
         other = DCGAN(dataclasses.replace(CONFIG, **change))
-        for load in (other.resume, other.init_from):
+        for load in (other.state.resume, other.state.init_from):
             with pytest.raises(ValueError) as error:
                 load(folder)
             assert only_line(error) == f"{folder}/step-00000002: another model: {words}"

@@ -358,7 +358,7 @@ def test_bfloat16_takes_finite_steps_and_saves_float32(tmp_path):
         measured = model.train_step(real, tf.constant(step))
         assert np.isfinite([measured[name] for name in ("d_loss", "g_loss")]).all()
     assert model.generator.get_layer("h1").compute_dtype == "bfloat16"
-    model.save_training(tmp_path)
+    model.state.save_training(tmp_path)
     saved = checkpoint.load(tmp_path)
     for name, value in (saved.weights | saved.training).items():
         assert value.dtype == np.float32 or name.endswith("iteration"), name

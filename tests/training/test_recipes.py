@@ -57,7 +57,6 @@ def assert_takes_two_finite_steps(**recipe):
         measured = model.train_step(real, tf.constant(step))
         for key, value in measured.items():
             assert np.isfinite(value).all(), key
-        assert measured["G"].shape[1:] == shape[1:]
     after = model.weights()
     for key, value in after.items():
         assert np.isfinite(value).all(), key

@@ -12,11 +12,12 @@ import tensorflow as tf
 
 from data.drawn import drawn_faces
 from data.pipeline import open_dataset
-from model import DCGAN, Position
+from model import DCGAN
 from networks.config import Config
 from pictures import codecs
 from training import augment, checkpoint, loop
-from training.loop import Run, start, train
+from training.loop import Preview, Run, train
+from training.state import Position
 
 CONFIG = Config(
     image_size=16,
@@ -52,6 +53,13 @@ def run_in(folder, **options) -> Run:
     return Run(**places | {"epochs": 3, "save_every": 2, "sample_every": 4} | options)
 
 
+def start(config, data, run):
+    """A model at the start of a run."""
+    model = DCGAN(config)
+    loop.start(model, data, run)
+    return model
+
+
 def step_of(config, number=0, real=None):
     """One step of a fresh model."""
     model = DCGAN(config)
@@ -69,7 +77,6 @@ def test_a_step_measures_what_it_says(eagerly):
         "d_loss_fake": (),
         "d_loss": (),
         "g_loss": (),
-        "G": (4, 16, 16, 3),
         "z": (4, 8),
         "real_logits": (4, 1),
         "fake_logits": (4, 1),
@@ -87,7 +94,7 @@ def test_each_network_takes_its_steps(eagerly, d_steps, g_steps):
     model, measured = step_of(config)
     assert model.d_optimizer.iterations.numpy() == d_steps
     assert model.g_optimizer.iterations.numpy() == g_steps
-    assert measured["G"].shape == (4, 16, 16, 3)
+    assert measured["z"].shape == (4, 8)
     before = DCGAN(config).weights()
     for name, value in model.weights().items():
         assert np.isfinite(value).all()
@@ -99,7 +106,7 @@ def test_each_network_takes_its_steps(eagerly, d_steps, g_steps):
 def test_any_batch_size(eagerly, batch_size):
     config = dataclasses.replace(PLAIN, batch_size=batch_size)
     model, measured = step_of(config, real=tf.tile(REAL, (13, 1, 1, 1))[:batch_size])
-    assert measured["G"].shape[0] == batch_size
+    assert measured["z"].shape[0] == batch_size
     assert all(np.isfinite(value).all() for value in measured.values())
 
 
@@ -155,8 +162,16 @@ def test_samples_come_from_the_average(eagerly):
     z = model.draw(2)
     before = model.generate(z)
     model.generator.get_layer("h1").kernel.assign_add(tf.ones_like(model.generator.weights[6]))
-    model._stale = True
+    model.state.changed()
     np.testing.assert_array_equal(model.generate(z), before)
+
+
+def test_what_was_fitted_to_the_generator_goes_with_its_weights(eagerly):
+    model = DCGAN(PLAIN)
+    model.starts = "fitted"
+    assert model.starts == "fitted"
+    model.train_step(REAL[:4], tf.constant(0))
+    assert model.starts is None
 
 
 def test_draws_are_each_their_own():
@@ -208,7 +223,7 @@ def interrupting(step):
     """An evaluation that presses Ctrl-C at a step."""
 
     def evaluate(model):
-        if model.position.step == step:
+        if model.state.position.step == step:
             os.kill(os.getpid(), signal.SIGINT)
         return {}
 
@@ -231,10 +246,10 @@ def test_a_run_resumed_and_extended_equals_the_uninterrupted_one(
     train(resumed, data, run)
     folder, model = uninterrupted
     assert [line for line in losses(tmp_path) if "d_loss" in line] == losses(folder)
-    assert resumed.position == model.position == Position(6, 3, 0, 2)
+    assert resumed.state.position == model.state.position == Position(6, 3, 0, 2)
     for arrays, expected in (
         (resumed.weights(), model.weights()),
-        (resumed._training(), model._training()),
+        (resumed.state.training(), model.state.training()),
     ):
         for name, value in expected.items():
             np.testing.assert_array_equal(arrays[name], value, err_msg=name)
@@ -244,8 +259,8 @@ def test_a_run_resumed_and_extended_equals_the_uninterrupted_one(
 
 def test_every_epoch_takes_the_pictures_in_another_order(uninterrupted, data):
     model = DCGAN(CONFIG)
-    batches = [batch.numpy() for batch in loop._batches(model, data, 4)]
-    assert model.position == Position(0, 4, 0, 0)
+    batches = [batch.numpy() for _, batch in loop._batches(model.state, data, 4)]
+    assert model.state.position == Position()  # the loop counts what it has done
     assert len(batches) == 8
     epochs = np.array(batches).reshape(4, 8, -1)
     for epoch in epochs:
@@ -256,17 +271,10 @@ def test_every_epoch_takes_the_pictures_in_another_order(uninterrupted, data):
 
 def test_when_the_data_changed_the_epoch_starts_anew(data, tmp_path):
     model = DCGAN(PLAIN)
-    model.position = Position(5, 1, 1, batches_per_epoch=9)
-    model.train_step = fake_step
+    model.state.position = Position(5, 1, 1, batches_per_epoch=9)
+    model.step = fake_step
     train(model, data, run_in(tmp_path, epochs=2))
-    assert model.position == Position(7, 2, 0, 2)
-
-
-def test_fewer_pictures_than_a_batch(data, tmp_path):
-    few = dataclasses.replace(data, count=5, batch_size=4)
-    model = start(dataclasses.replace(CONFIG, batch_size=64, d_steps=2), few, run_in(tmp_path))
-    assert model.config.batch_size == 2
-    assert (few.steps_per_epoch, few.order(0).shape) == (1, (1, 4))
+    assert model.state.position == Position(7, 2, 0, 2)
 
 
 # What surrounds a step, with steps that take no time
@@ -275,10 +283,7 @@ def test_fewer_pictures_than_a_batch(data, tmp_path):
 def fake_step(real, step, **changes) -> dict[str, tf.Tensor]:
     """What a step measures, without taking one."""
     names = ("d_loss_real", "d_loss_fake", "d_loss", "g_loss")
-    scalars = dict.fromkeys(names, tf.constant(0.5))
-    logits = tf.zeros((4, 1))
-    rest = {"G": real, "z": tf.zeros((4, 8)), "real_logits": logits, "fake_logits": logits}
-    return scalars | rest | changes
+    return dict.fromkeys(names, tf.constant(0.5)) | changes
 
 
 @pytest.fixture
@@ -295,14 +300,15 @@ def resumed(uninterrupted, data, tmp_path):
         saved.state,
     )
     model = start(CONFIG, data, run)
-    model.train_step = fake_step
+    model.step = fake_step
+    model.preview = lambda: Preview({"G": np.zeros((16, 16, 3), np.uint8)}, {})
     return model, run
 
 
 @pytest.mark.parametrize(("name", "value"), [("d_loss_real", np.nan), ("g_loss", -np.inf)])
 def test_a_loss_that_is_not_finite_names_itself_and_the_step(resumed, data, name, value):
     model, run = resumed
-    model.train_step = partial(fake_step, **{name: tf.constant(value, tf.float32)})
+    model.step = partial(fake_step, **{name: tf.constant(value, tf.float32)})
     with pytest.raises(ValueError) as error:
         train(model, data, run)
     assert str(error.value) == (
@@ -320,7 +326,7 @@ def test_weights_that_are_not_finite_are_never_saved(resumed, data):
         model.generator.get_layer("h1").bias.assign([np.nan] * 4)
         return fake_step(real, step)
 
-    model.train_step = poisoned
+    model.step = poisoned
     with pytest.raises(ValueError, match="generator/h1/bias is not finite after step 7"):
         train(model, data, run)
     assert [path.name for path in checkpoint.step_paths(run.checkpoint_dir)] == ["step-00000006"]
@@ -330,7 +336,7 @@ def test_evaluation_is_logged_and_the_best_is_kept(resumed, data, capsys):
     model, run = resumed
     figures = iter([{"frechet_distance": 5.0, "diversity": 0.5}, {"frechet_distance": 9.0}])
     train(model, data, dataclasses.replace(run, eval_every=1), lambda model: next(figures))
-    assert model.position.best == 5.0
+    assert model.state.position.best == 5.0
     best = checkpoint.load(run.checkpoint_dir / "best")
     at_seven = checkpoint.load(run.checkpoint_dir / "step-00000007")
     for name, value in best.weights.items():  # the average has become the generator
@@ -348,7 +354,7 @@ def test_an_evaluation_that_fails_never_stops_training(resumed, data, capsys):
         raise RuntimeError("no features\nhere")
 
     train(model, data, dataclasses.replace(run, eval_every=1), fails)
-    assert model.position.step == 8
+    assert model.state.position.step == 8
     assert "warning: no evaluation at step 7 (no features" in "".join(capsys.readouterr())
 
 
@@ -356,13 +362,15 @@ def test_a_checkpoint_is_not_replaced_by_the_same(resumed, data):
     """Replacing a folder takes a moment in which it is not there."""
     model, run = resumed
     saves = []
-    save = model.save_training
-    model.save_training = lambda folder: saves.append(model.position.step) or save(folder)
+    save = model.state.save_training
+    model.state.save_training = lambda folder: (
+        saves.append(model.state.position.step) or save(folder)
+    )
     train(model, data, run)
     assert saves == [7, 8]
     again = start(CONFIG, data, run)
-    assert again.position.epoch == 4
-    again.save_training = save
+    assert again.state.position.epoch == 4
+    again.state.save_training = save
     before = [p.stat().st_ino for p in checkpoint.step_paths(run.checkpoint_dir)]
     train(again, data, run)
     assert [p.stat().st_ino for p in checkpoint.step_paths(run.checkpoint_dir)] == before

@@ -7,14 +7,13 @@ import pytest
 
 from data.drawn import drawn_faces
 from data.pipeline import open_dataset
-from measuring import metrics
+from measuring import metrics, watching
 from measuring.features import Extractor
 from measuring.metrics import FeatureStatistics
+from measuring.watching import Watcher
 from model import DCGAN
 from networks.config import Config
 from pictures import codecs
-from training import watching
-from training.watching import Watcher
 
 SIZE = 16
 

@@ -1,4 +1,4 @@
-"""What a training run is measured by while it goes on: the callable that training.train takes.
+"""What a training run is measured by while it goes on: what training.loop evaluates by.
 
 Every figure is of the averaged generator where there is one, and of the same z's every time, so
 that a curve shows the model's changes and no others.

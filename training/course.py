@@ -1,0 +1,186 @@
+"""What every training script does around the loop: flags, devices, data, the rules of starting."""
+
+import argparse
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli import flag, import_tensorflow, non_negative_int, positive_int
+
+STRATEGIES = ("none", "mirrored", "multiworker")
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a script brings to the course.
+
+    build(batch_size, strategy) makes the fresh model, a training.loop.Trainable; batch_size is
+    smaller than the one here where there are fewer pictures. A step takes batches_per_step batches
+    at once. pairs: see data.pipeline. mirrored: whether a mirrored picture is as good as it is.
+    watch(data, validation, crop), if flags ask for it, makes what the loop evaluates by.
+    """
+
+    image_size: int
+    channels: int
+    batch_size: int
+    seed: int
+    build: Callable
+    watch: Callable
+    batches_per_step: int = 1
+    pairs: Callable | None = None
+    mirrored: bool = False
+
+
+def add_data_flags(parser: argparse.ArgumentParser, dataset: str) -> argparse._ArgumentGroup:
+    """The flags that say which pictures; dataset: the default. Returns their group."""
+    data = parser.add_argument_group("data")
+    flag(
+        data,
+        "--dataset",
+        default=dataset,
+        help="folder of pictures or of shards; also looked for in data/ (default: %(default)s)",
+    )
+    flag(data, "--train_size", type=positive_int, help="use the first N pictures (default: all)")
+    flag(data, "--crop", type=positive_int, help="cut out the centre, N pixels wide, then resize")
+    return data
+
+
+def add_course_flags(parser: argparse.ArgumentParser, checkpoint_dir: str, epochs: int) -> None:
+    """The flags that say how long, where to and how often; checkpoint_dir, epochs: defaults."""
+    course = parser.add_argument_group("course")
+    default = "(default: %(default)s)"
+    steps = f"steps {default}"
+    flag(course, "--epoch", type=non_negative_int, default=epochs, help=f"in total {default}")
+    flag(course, "--checkpoint_dir", type=Path, default=checkpoint_dir, help=default)
+    flag(course, "--sample_dir", type=Path, default="samples", help=default)
+    flag(course, "--log-dir", type=Path, default="logs", help=f"for TensorBoard {default}")
+    flag(course, "--sample-every", type=positive_int, default=100, help=steps)
+    flag(course, "--save-every", type=positive_int, default=500, help=steps)
+    flag(
+        course,
+        "--validation",
+        type=Path,
+        help="folder of pictures that are not in --dataset, to measure by; the best model so far "
+        "is kept as best/",
+    )
+    flag(
+        course,
+        "--eval-every",
+        type=positive_int,
+        help="steps (default: 500 with --validation, else never; without it training pictures are "
+        "measured by)",
+    )
+    flag(course, "--keep", type=positive_int, default=5, help=f"checkpoints {default}")
+    flag(
+        course, "--no-resume", action="store_true", help="start anew; what is there is moved aside"
+    )
+    flag(course, "--init-from", type=Path, help="start from this model's weights (fine-tuning)")
+    flag(
+        course,
+        "--strategy",
+        choices=STRATEGIES,
+        default="none",
+        help=f"devices: one, all of this machine, or those of TF_CONFIG {default}",
+    )
+    flag(course, "--dry-run", action="store_true", help="check everything, print the plan, stop")
+
+
+def follow(arguments: argparse.Namespace, training: Training, plan: object) -> int:
+    """Train as the flags of add_data_flags and add_course_flags say, or with --dry-run only check
+    them and print the plan. Imports TensorFlow. Raises ValueError for what a user can get wrong."""
+    dataset = find_dataset(arguments.dataset)
+    import_tensorflow()
+    import tensorflow as tf
+
+    from training import devices, loop
+
+    tf.config.experimental.enable_op_determinism()
+    strategy = devices.strategy(arguments.strategy)
+    data = _open(arguments, dataset, training, strategy)
+    run = loop.Run(
+        epochs=arguments.epoch,
+        checkpoint_dir=arguments.checkpoint_dir,
+        sample_dir=arguments.sample_dir,
+        log_dir=arguments.log_dir,
+        sample_every=arguments.sample_every,
+        save_every=arguments.save_every,
+        eval_every=arguments.eval_every or 500,
+        keep=arguments.keep,
+    )
+    evaluate = None
+    if devices.is_chief(strategy) and (arguments.validation or arguments.eval_every):
+        evaluate = training.watch(data, arguments.validation, arguments.crop)
+    if arguments.dry_run:
+        print(plan)
+        return 0
+    _train(arguments, training, data, run, evaluate, strategy)
+    for path, reason in data.skipped[:10]:
+        print(f"skipped {path}: {reason}")
+    if data.skipped:
+        print(f"{len(data.skipped)} unreadable files skipped")
+    return 0
+
+
+def find_dataset(name: str) -> Path:
+    """The folder itself, else as the original does: the one of that name in data/. Raises
+    ValueError where there is neither."""
+    beside = Path("data") / name
+    path = beside if not Path(name).exists() and beside.exists() else Path(name)
+    if not path.exists():
+        raise ValueError(f"{path}: no such file or folder")
+    return path
+
+
+def _open(arguments, dataset: Path, training: Training, strategy):
+    """The data, and what a user should know of it on standard output."""
+    from data.pipeline import open_dataset
+    from training import devices
+
+    replicas = strategy.num_replicas_in_sync
+    if training.batch_size % replicas:
+        raise ValueError(
+            f"--batch-size is {training.batch_size}, which {replicas} replicas cannot share equally"
+        )
+    data = open_dataset(
+        dataset,
+        training.image_size,
+        training.channels,
+        crop=arguments.crop,
+        train_size=arguments.train_size,
+        batch_size=training.batch_size * training.batches_per_step,
+        seed=training.seed,
+        batch_multiple=training.batches_per_step * replicas,
+        pairs=training.pairs,
+    )
+    for note in data.notes:
+        print(note)
+    print(f"devices: {devices.describe(strategy)}")
+    print(f"{data.count:,} images, {data.steps_per_epoch} steps of {data.batch_size} an epoch")
+    return data
+
+
+def _train(arguments, training: Training, data, run, evaluate, strategy) -> None:
+    from training import checkpoint, devices, loop
+
+    chief = devices.is_chief(strategy)
+    lock = checkpoint.locked(run.checkpoint_dir) if chief else nullcontext()
+    with lock, devices.watching_workers(strategy), devices.writing(run, strategy) as own:
+        model = training.build(data.batch_size // training.batches_per_step, strategy)
+        loop.start(model, data, run, arguments.no_resume, arguments.init_from)
+        if chief and arguments.no_resume and checkpoint.exists(run.checkpoint_dir):
+            aside = checkpoint.set_aside(run.checkpoint_dir)
+            print(f"moved the earlier checkpoints to {aside}")
+        if chief and model.state.linear is None:
+            print("fitting a linear model to the pictures, for completions", flush=True)
+            model.state.linear = fit_linear(data, training.mirrored)
+        loop.train(model, data, own, evaluate)
+
+
+def fit_linear(data, mirrored: bool):
+    """The linear model of a run's pictures; mirrored: and of their mirror images."""
+    from pictures import codecs
+    from search import linear
+
+    some = (codecs.to_float(pixels) for pixels in data.some(linear.PICTURES))
+    return linear.LinearModel.of_training(some, mirrored)

@@ -1,0 +1,195 @@
+"""What every model keeps: networks, their averages, optimisers and counters, saved by name."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+import ops
+from search.linear import LinearModel
+from training import checkpoint
+from training.checkpoint import Arrays
+
+
+@dataclass
+class Position:
+    """How far a training run is. epoch: the one under way; batch: how many of its are done."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    batches_per_epoch: int = 0
+    best: float = math.inf  # the lowest figure of an evaluation
+
+    def advance(self) -> None:
+        """A step is done, and with the last one of an epoch the epoch."""
+        self.step += 1
+        self.batch += 1
+        if self.batch == self.batches_per_epoch:
+            self.epoch, self.batch = self.epoch + 1, 0
+
+
+@dataclass
+class State:
+    """Everything of a model that a folder holds; a model owns one and computes with its parts.
+
+    kind: which class restores it, as config.json says. config: what its networks are built from, a
+    dataclass with from_dict(values) and difference(other) (a sentence or None). networks: by the
+    name that begins the names of their variables, "generator/h1/kernel"; one named "average" is the
+    average of "generator", "average_x" of "generator_x", and starts as its copy. optimizers: by
+    name, each with the name of the network it trains. linear: the linear model of the training
+    pictures. path: where it was loaded from.
+
+    version counts how often the weights changed, so that what is made from them knows its age;
+    whoever changes them calls `changed`.
+    """
+
+    kind: str
+    config: Any
+    networks: Mapping[str, keras.Model]
+    optimizers: Mapping[str, tuple[keras.Optimizer, str]]
+    strategy: tf.distribute.Strategy = field(default_factory=tf.distribute.get_strategy)
+    position: Position = field(default_factory=Position)
+    linear: LinearModel | None = None
+    path: Path | None = None
+    version: int = 0
+
+    def __post_init__(self):
+        for average, network in self._averages():
+            average.set_weights(network.get_weights())
+
+    def changed(self) -> None:
+        """The weights have changed."""
+        self.version += 1
+
+    def build_optimizers(self) -> None:
+        """Make their variables, once. Made inside a step they cost tracing it a second time."""
+        with self.strategy.scope():
+            for optimizer, network in self.optimizers.values():
+                optimizer.build(self.networks[network].trainable_variables)
+
+    def update_averages(self, step: tf.Tensor, batch_size: int, half_life: float) -> None:
+        """Move each average toward its network; half_life in images. Part of a training step.
+
+        As in EDM's code (Karras et al. 2022), the half-life is at most a twentieth of the images
+        seen: early on, the average would else be one of noise.
+        """
+        seen = tf.cast(step * batch_size, tf.float32)
+        half_life = tf.minimum(tf.maximum(seen / 20, 1e-3), half_life)
+        decay = 0.5 ** (batch_size / half_life)
+        for pair in self._averages():
+            ops.update_average(*([v.value for v in network.weights] for network in pair), decay)
+
+    def _averages(self) -> list[tuple[keras.Model, keras.Model]]:
+        """Each average, and the network it is of."""
+        names = [name for name in self.networks if name.startswith("average")]
+        return [(self.networks[n], self.networks[checkpoint.network_of(n)]) for n in names]
+
+    # By name
+
+    def network_variables(self) -> dict[str, keras.Variable]:
+        """Those of all networks: "generator/h1/kernel"."""
+        return {f"{name}/{v.path}": v for name, net in self.networks.items() for v in net.weights}
+
+    def optimizer_variables(self) -> dict[str, keras.Variable]:
+        """Those of all optimisers but for the learning rates, which the configuration sets."""
+        self.build_optimizers()
+        # By name: the path begins with a count of the optimisers that this process has made.
+        return {
+            f"{name}/{v.name}": v
+            for name, (optimizer, _) in self.optimizers.items()
+            for v in optimizer.variables
+            if v.name != "learning_rate"
+        }
+
+    def weights(self) -> Arrays:
+        """The values of network_variables."""
+        return {name: v.numpy() for name, v in self.network_variables().items()}
+
+    def model_weights(self) -> Arrays:
+        """The weights of what was trained, without the training: averages in their networks'
+        places."""
+        return checkpoint.model_weights(self.weights())
+
+    def training(self) -> Arrays:
+        """The values of optimizer_variables."""
+        return {name: v.numpy() for name, v in self.optimizer_variables().items()}
+
+    def fingerprint(self) -> str:
+        """Tells one model's weights from another's."""
+        return checkpoint.fingerprint(self.weights())
+
+    # Folders
+
+    def save(self, folder: Path) -> None:
+        """Write the model without its training."""
+        checkpoint.save(folder, self._config(), self.model_weights(), linear=self._linear())
+
+    def save_training(self, folder: Path) -> None:
+        """Write into a training folder everything that a resumed run needs."""
+        checkpoint.save(
+            checkpoint.step_path(folder, self.position.step),
+            self._config(),
+            self.weights(),
+            training=self.training(),
+            state=dataclasses.asdict(self.position),
+            linear=self._linear(),
+        )
+
+    def restore(self, saved: checkpoint.Checkpoint) -> None:
+        """Take weights and linear model of what checkpoint.load has read."""
+        self._load_weights(saved)
+        self.linear = LinearModel.from_arrays(saved.linear) if saved.linear else None
+        self.path = saved.path
+
+    def resume(self, folder: Path, warn: Callable = lambda message: None) -> Path:
+        """Load weights, optimisers and counters of the newest checkpoint in a training folder, and
+        return its path."""
+        saved = checkpoint.load(folder, warn)
+        if not saved.training:
+            raise ValueError(f"{saved.path}: holds a model but no training state; use --init-from")
+        self.restore(saved)
+        _assign(self.optimizer_variables(), saved.training, saved.path)
+        self.position = Position(**saved.state)
+        return saved.path
+
+    def init_from(self, folder: Path | str) -> None:
+        """Start from the weights of another model, with fresh optimisers and counters. Its linear
+        model stays behind: it was of other pictures."""
+        self._load_weights(checkpoint.load(folder))
+
+    def difference(self, saved: checkpoint.Checkpoint) -> str | None:
+        """In which field the networks of a saved model differ from these, in words."""
+        if saved.kind != self.kind:
+            return f"kind is {saved.kind}, here it is {self.kind}"
+        return type(self.config).from_dict(saved.config).difference(self.config)
+
+    def _load_weights(self, saved: checkpoint.Checkpoint) -> None:
+        if problem := self.difference(saved):
+            raise ValueError(f"{saved.path}: another model: its {problem}")
+        variables = self.network_variables()
+        weights = dict(saved.weights)
+        for name in variables:  # an average that was not saved starts as a copy
+            if name.startswith("average") and (own := checkpoint.network_of(name)) in weights:
+                weights.setdefault(name, weights[own])
+        _assign(variables, weights, saved.path)
+        self.changed()
+
+    def _config(self) -> dict:
+        return {"kind": self.kind} | dataclasses.asdict(self.config)
+
+    def _linear(self) -> Arrays:
+        return self.linear.to_arrays() if self.linear else {}
+
+
+def _assign(variables: dict, arrays: Arrays, path: Path) -> None:
+    for name, variable in variables.items():
+        if name not in arrays or arrays[name].shape != tuple(variable.shape):
+            found = arrays[name].shape if name in arrays else "missing"
+            raise ValueError(f"{path}: {name} is {found}, expected {tuple(variable.shape)}")
+        variable.assign(arrays[name])
