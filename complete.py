@@ -9,10 +9,10 @@ from cli import flag, fraction, non_negative_float, non_negative_int, positive_f
 
 
 def parser() -> argparse.ArgumentParser:
-    from completion import CONTEXTS, FITS, GUIDES, PRESETS
+    from completion.case import FITS
+    from completion.options import CONTEXTS, GUIDES, PRESETS
     from pictures import blend, masks
-    from search import latent, starts
-    from training import losses
+    from search import latent, objective, starts
 
     presets = "\n".join(f"  {name}: {_described(options)}" for name, options in PRESETS.items())
     p = argparse.ArgumentParser(
@@ -91,11 +91,11 @@ def parser() -> argparse.ArgumentParser:
         find,
         "--guide",
         choices=GUIDES,
-        help="linear: the linear model of the training pictures "
-        "guides the search within the hole, and tells what G missed; not with lowres",
+        help="linear: the linear model of the training pictures guides the search within the "
+        "hole, and tells what G missed; auto: if there is one; not with lowres",
     )
-    flag(find, "--norm", choices=losses.NORMS, help="of the contextual loss")
-    flag(find, "--prior", choices=losses.PRIORS, help="perceptual loss: -log D, or log(1 - D)")
+    flag(find, "--norm", choices=objective.NORMS, help="of the contextual loss")
+    flag(find, "--prior", choices=objective.PRIORS, help="perceptual loss: -log D, or log(1 - D)")
     flag(find, "--blend", choices=blend.METHODS)
     flag(find, "--reference", type=Path, help="folder of true pictures to measure against")
     return p
@@ -127,41 +127,36 @@ def main() -> int:
     cli.import_tensorflow()
     arguments = parser().parse_args()
 
-    from completion import PRESETS, Hole, with_changes
+    import completion
+    from completion.case import Hole
     from completion.folder import Job, preview, run
-    from model import DCGAN
+    from completion.options import PRESETS, fields, with_changes
     from pictures import masks
     from training import checkpoint
 
     if arguments.invert_mask and not arguments.mask:
         raise ValueError("--invert-mask says how to read a mask file; give one with --mask")
     paths = _inputs(arguments)
-    given = {name: value for name, value in vars(arguments).items() if value is not None}
-    options = with_changes(PRESETS[arguments.preset], given)
-    model = DCGAN.restore(checkpoint.choose(arguments.checkpoint_dir), warn=print)
-    if options.guide == "linear" and model.linear is None:
-        if arguments.guide:
-            raise ValueError(
-                f"--guide is linear, but {model.path} has no linear model of its training pictures "
-                "(train-dcgan.py fits one when it starts or resumes); choose none"
-            )
-        print(f"{model.path} has no linear model of its training pictures: nothing guides G")
-        options = with_changes(options, {"guide": "none"})
-    size = model.config.image_size
+    preset = PRESETS[arguments.preset]
+    given = {k: v for k, v in vars(arguments).items() if k in fields(preset) and v is not None}
+    options = with_changes(preset, given)
+    completer = completion.restore(checkpoint.choose(arguments.checkpoint_dir), warn=print)
+    options = completer.checked(options)
+    size = completer.size
     if arguments.img_size not in (None, size):
         raise ValueError(f"--img-size is {arguments.img_size}, but the model makes {size} pixels")
+    print(completer.describe(options))
     job = Job(
-        model,
+        completer,
         options,
         hole=Hole(
-            arguments.mask_type,
-            options.search.seed,
-            arguments.fraction,
-            arguments.center_scale,
-            None,
-            arguments.invert_mask,
-            arguments.mask_alpha,
-            arguments.dilate,
+            kind=arguments.mask_type,
+            seed=options.search.seed,
+            fraction=arguments.fraction,
+            center_scale=arguments.center_scale,
+            invert=arguments.invert_mask,
+            alpha=arguments.mask_alpha,
+            dilate=arguments.dilate,
         ),
         out_dir=arguments.out_dir,
         fit=arguments.fit,

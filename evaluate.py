@@ -20,7 +20,7 @@ Give --train what the model was trained on, whatever the methods. None gets a hi
 
 
 def parser() -> argparse.ArgumentParser:
-    from completion import PRESETS
+    from completion.options import PRESETS
     from data import split
     from measuring import features
     from measuring.evaluation import MASKS
@@ -123,6 +123,7 @@ def _plain(value):
 
 def _completion(arguments: argparse.Namespace) -> dict:
     """Print the table of completions; returns what --json holds."""
+    import completion
     from measuring import evaluation, features, methods, sheets
     from model import DCGAN
     from pictures import codecs
@@ -136,14 +137,15 @@ def _completion(arguments: argparse.Namespace) -> dict:
             raise ValueError(f"--mask {kind!r}: choose from {', '.join(evaluation.MASKS)}")
     names = arguments.methods or methods.DEFAULTS + methods.FITTED * bool(arguments.train)
     specs = [methods.Spec.parse(name) for name in names]
-    model, size, channels = None, arguments.image_size or 64, 3
+    completer, size, channels = None, arguments.image_size or 64, 3
     if arguments.generated or any(spec.options for spec in specs):
-        model = DCGAN.restore(checkpoint.choose(arguments.checkpoint_dir), warn=print)
-        size, channels = model.config.image_size, model.config.channels
+        completer = completion.restore(checkpoint.choose(arguments.checkpoint_dir), warn=print)
+        size, channels = completer.size, completer.channels
     if arguments.image_size not in (None, size):
         raise ValueError(f"--image-size {arguments.image_size}: the model makes {size} pixels")
-    pictures, train = _pictures(arguments, model, size, channels)
-    chosen = methods.make(specs, model, train)
+    sampled = DCGAN.restore(completer.path) if arguments.generated else None
+    pictures, train = _pictures(arguments, sampled, size, channels)
+    chosen = methods.make(specs, completer, train)
     truth = evaluation.Truth(pictures, features.load(arguments.features))
     results = [
         result
@@ -156,7 +158,7 @@ def _completion(arguments: argparse.Namespace) -> dict:
         shown, enlarge = arguments.shown or 8, arguments.enlarge or 1
         sheet = sheets.sheet(pictures, results, arguments.seed, count=shown, enlarge=enlarge)
         codecs.write(arguments.picture, sheet)
-    return _model_of(model) | evaluation.report(truth, results)
+    return _model_of(completer) | evaluation.report(truth, results)
 
 
 def _samples(arguments: argparse.Namespace) -> dict:

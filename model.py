@@ -1,8 +1,7 @@
 """The DCGAN: one class that trains, samples and completes."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,12 +15,13 @@ from networks.dcgan import discriminator, fold, for_inference, generator
 from pictures import codecs, grids
 from search import latent
 from search.linear import LinearModel
+from search.objective import Objective
 from training import checkpoint, devices, losses
 from training.augment import augment, fold_in
 from training.loop import Preview
 from training.state import State
 
-ORIGINAL = losses.Objective()
+ORIGINAL = Objective()
 
 
 class DCGAN:
@@ -52,7 +52,6 @@ class DCGAN:
         )
         self._inference: tuple[keras.Model, keras.Model] | None = None
         self._folded = None  # the version of the weights that it was made from
-        self._starts = (None, None)  # of a version of the weights
         self._traced: dict = {}
         self._seen: dict = {}  # in the latest step: pictures, z and logits
 
@@ -69,16 +68,6 @@ class DCGAN:
     @linear.setter
     def linear(self, linear: LinearModel | None) -> None:
         self.state.linear = linear
-
-    @property
-    def starts(self):
-        """What completion has fitted to the generator, None once its weights have changed."""
-        version, starts = self._starts
-        return starts if version == self.state.version else None
-
-    @starts.setter
-    def starts(self, starts) -> None:
-        self._starts = self.state.version, starts
 
     # Inference
 
@@ -281,7 +270,7 @@ class DCGAN:
     # Completion
 
     def completion_loss(
-        self, z: tf.Tensor, task: "Task", objective: losses.Objective
+        self, z: tf.Tensor, task: "Task", objective: Objective
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Contextual and complete loss, each (N,), at z (N, z_dim), with inference batch norm."""
         g, d = self.inference()
@@ -294,9 +283,7 @@ class DCGAN:
             objective.prior, logits
         )
 
-    def value_and_grad(
-        self, task: "Task", objective: losses.Objective, width: int
-    ) -> latent.ValueAndGrad:
+    def value_and_grad(self, task: "Task", objective: Objective, width: int) -> latent.ValueAndGrad:
         """z (N, z_dim) -> complete loss (N,) and its gradient (N, z_dim), for latent.search.
 
         Evaluated `width` images at a time, the last chunk padded: companions change no bit.
@@ -320,7 +307,7 @@ class DCGAN:
 
         return evaluate
 
-    def _loss_and_gradient(self, z: tf.Tensor, task: "Task", objective: losses.Objective):
+    def _loss_and_gradient(self, z: tf.Tensor, task: "Task", objective: Objective):
         with tf.GradientTape() as tape:
             tape.watch(z)
             loss = self.completion_loss(z, task, objective)[1]
@@ -331,14 +318,14 @@ class DCGAN:
         pictures: np.ndarray,
         masks: np.ndarray,
         options: latent.Search,
-        objective: losses.Objective = ORIGINAL,
+        objective: Objective = ORIGINAL,
         weights: np.ndarray | None = None,
         z: np.ndarray | Sequence[np.ndarray] | None = None,
         means: np.ndarray | None = None,
         expected: np.ndarray | None = None,
         preconditioner: np.ndarray | None = None,
         width: int | None = None,
-    ) -> Iterator["Progress"]:
+    ) -> Iterator[latent.Step]:
         """Search for the z whose G(z) agrees with what is known; yields every step, writes nothing.
 
         pictures: (N, S, S, C) in [-1, 1]; masks: (N, S, S, 1), 1 = known; what is hidden is never
@@ -363,8 +350,7 @@ class DCGAN:
         task = Task(*(tf.constant(part, tf.float32) for part in (wanted, weights, means)))
         width = width or batch_width(len(known))
         evaluate = self.value_and_grad(task, objective, width)
-        for step, z, loss in latent.search_restarts(evaluate, starts, options, preconditioner):
-            yield Progress(step, z, loss, self, known, masks, width)
+        return latent.search_restarts(evaluate, starts, options, preconditioner)
 
     # Saving
 
@@ -407,28 +393,6 @@ class Task(NamedTuple):
         padded = [tf.pad(part, [[0, missing], [0, 0], [0, 0], [0, 0]]) for part in self]
         count = len(padded[0]) // width
         return [Task(*parts) for parts in zip(*(tf.split(p, count) for p in padded), strict=True)]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """One moment of a search. z: (N, z_dim); loss: (N,), the complete loss there. Generated and
-    completed images, float32 (N, S, S, C) in [-1, 1], are made when asked for."""
-
-    step: int
-    z: np.ndarray
-    loss: np.ndarray
-    model: "DCGAN"
-    known: np.ndarray
-    masks: np.ndarray
-    width: int
-
-    @cached_property
-    def generated(self) -> np.ndarray:
-        return self.model.generate(self.z, self.width)
-
-    @cached_property
-    def completed(self) -> np.ndarray:
-        return np.where(self.masks > 0, self.known, self.generated)
 
 
 def batch_width(count: int) -> int:

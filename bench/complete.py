@@ -34,7 +34,8 @@ def main() -> None:
     options = parser().parse_args()
     cli.import_tensorflow()
 
-    from completion import PRESETS, fitted_starts, with_changes
+    from completion.options import PRESETS, with_changes
+    from completion.searching import Searching
     from measuring import gallery
     from measuring.evaluation import Pictures
     from model import DCGAN
@@ -46,17 +47,18 @@ def main() -> None:
     cases = pictures.cases(options.mask)
     print(f"{len(cases)} faces of {options.faces}, mask {options.mask}, model {model.path}")
     fitting = fitting_seconds(model)
-    fitted_starts(model)
+    completer = Searching.of(model)
+    completer.ready()
     print(f"starts: fitted once per model in {fitting:.1f} s, not counted below")
 
     original = with_changes(PRESETS["original"], {"steps": options.iterations})
     as_original = {"context": "plain", "guide": "none", "steps": options.iterations}
     plain = with_changes(PRESETS["best"], as_original)
-    ended = compare(model, cases, original, plain, 20)
+    ended = compare(completer, cases, original, plain, 20)
     singles = [case for case in gallery.spread(cases, options.singles)]
-    compare_singles(model, singles, original, plain, 15)
-    compare_iterations(model, cases[0], options.rounds)
-    best = deque(search(model, cases, PRESETS["best"]), maxlen=1)[0]
+    compare_singles(completer, singles, original, plain, 15)
+    compare_iterations(completer, cases[0], options.rounds)
+    best = deque(completer.complete(cases, PRESETS["best"]), maxlen=1)[0]
     print_quality(
         pictures,
         cases,
@@ -113,12 +115,6 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def search(model, cases: Sequence, options):
-    import completion
-
-    return completion.search(model, cases, options)
-
-
 def fitting_seconds(model) -> float:
     from search import starts
 
@@ -141,40 +137,40 @@ def contextual(cases: Sequence, generated: np.ndarray) -> float:
     )
 
 
-def seconds_of(model, cases: Sequence, options, steps: int) -> float:
+def seconds_of(completer, cases: Sequence, options, steps: int) -> float:
     """Seconds of a search, its starts included, until it has taken `steps` steps."""
     started = time.perf_counter()
-    for moment in search(model, cases, options):
+    for moment in completer.complete(cases, options):
         if moment.step == steps:
             break
     return time.perf_counter() - started
 
 
-def steps_until(model, cases: Sequence, options, target: float) -> tuple[int | None, float]:
+def steps_until(completer, cases: Sequence, options, target: float) -> tuple[int | None, float]:
     """The first step at which the contextual loss is down to target (None: never), and the lowest
     loss until then."""
     lowest = np.inf
-    for moment in search(model, cases, options):
+    for moment in completer.complete(cases, options):
         lowest = min(lowest, contextual(cases, moment.generated))
         if lowest <= target:
             return moment.step, lowest
     return None, lowest
 
 
-def compare(model, cases: Sequence, original, best, wanted: float) -> np.ndarray:
+def compare(completer, cases: Sequence, original, best, wanted: float) -> np.ndarray:
     """Print how much sooner best is there; returns what the original came to."""
     for options in (original, best):  # traced, and every buffer once used
-        seconds_of(model, cases, options, 1)
+        seconds_of(completer, cases, options, 1)
     started = time.perf_counter()
-    end = deque(search(model, cases, original), maxlen=1)[0]
+    end = deque(completer.complete(cases, original), maxlen=1)[0]
     slow = time.perf_counter() - started
     target = contextual(cases, end.generated)
-    steps, lowest = steps_until(model, cases, best, target)
+    steps, lowest = steps_until(completer, cases, best, target)
     head = f"{len(cases)} face{'s' * (len(cases) > 1)}: original {slow:.2f} s to {target:.1f}"
     if steps is None:
         print(f"{head}, best never (lowest {lowest:.1f} in {best.search.steps} steps)", flush=True)
     else:
-        fast = seconds_of(model, cases, best, steps)
+        fast = seconds_of(completer, cases, best, steps)
         print(
             f"{head}, best {fast:.3f} s and {steps} steps: {slow / fast:.1f} times less "
             f"(target: at least {wanted})",
@@ -183,20 +179,20 @@ def compare(model, cases: Sequence, original, best, wanted: float) -> np.ndarray
     return end.generated
 
 
-def compare_singles(model, cases: Sequence, original, best, wanted: float) -> None:
+def compare_singles(completer, cases: Sequence, original, best, wanted: float) -> None:
     for case in cases:
-        compare(model, [case], original, best, wanted)
+        compare(completer, [case], original, best, wanted)
 
 
-def compare_iterations(model, case, rounds: int) -> None:
+def compare_iterations(completer, case, rounds: int) -> None:
     """Milliseconds of one iteration for one face, ours and a plain loop's, in turns."""
-    from completion import PRESETS, with_changes
+    from completion.options import PRESETS, with_changes
 
     ours = with_changes(PRESETS["original"], {"steps": LOOP - 1})  # and the evaluation of the end
-    loop = plain_loop(model, case)
+    loop = plain_loop(completer.model, case)
     milliseconds = []
     for _ in range(rounds + 1):
-        ended = seconds_of(model, [case], ours, LOOP - 1), _seconds(loop)
+        ended = seconds_of(completer, [case], ours, LOOP - 1), _seconds(loop)
         milliseconds.append([1000 * seconds / LOOP for seconds in ended])
     ours, plain = np.array(milliseconds[1:]).T
     print(
@@ -247,7 +243,7 @@ def plain_loop(model, case) -> Callable[[], None]:
 
 def print_quality(pictures, cases: Sequence, results: dict) -> None:
     """Hole PSNR, SSIM and seam. results: name -> generated squares (N, S, S, C), blending."""
-    import completion
+    from completion.finish import square_result
     from measuring import evaluation, features
     from measuring.tables import markdown
 
@@ -256,7 +252,7 @@ def print_quality(pictures, cases: Sequence, results: dict) -> None:
     rows = {}
     for name, (generated, blending) in results.items():
         pairs = zip(cases, generated, strict=True)
-        pixels = np.stack([completion.square_result(case, g, blending) for case, g in pairs])
+        pixels = np.stack([square_result(case, g, blending) for case, g in pairs])
         values = truth.values(pixels, square_masks, truth.features)
         rows[(name,)] = {k: evaluation.summary(values[k], pictures.people) for k in QUALITY}
     columns = [

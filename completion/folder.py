@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-import completion
 from align import geometry
 from cli import one_line
-from completion import Case, Hole, Options
+from completion import Completer, Moment
+from completion.case import Case, Hole, beyond, points_matrix, prepare, with_channels
+from completion.finish import finish, square_result
+from completion.options import Options
 from completion.outputs import Batch, Results, modified
 from measuring import metrics
-from model import DCGAN, Progress
 from pictures import codecs, masks
 
 
@@ -28,7 +29,7 @@ class Job:
     references: the true picture of each, if it has one. Raises ValueError for what would fail with
     every picture."""
 
-    model: DCGAN
+    completer: Completer
     options: Options
     hole: Hole
     out_dir: Path
@@ -41,10 +42,9 @@ class Job:
     suffix: str = "png"
 
     def __post_init__(self):
-        size = self.model.config.image_size
-        self.hole.built_in(size)
+        self.hole.built_in(self.completer.size)
         if self.face_points is not None:
-            completion.points_matrix(self.face_points, size)
+            points_matrix(self.face_points, self.completer.size)
 
     def hole_of(self, path: Path) -> Hole:
         """The hole of one picture."""
@@ -53,9 +53,13 @@ class Job:
 
     def prepare(self, path: Path) -> Case:
         """One picture, hidden and placed. Raises ValueError, naming the file."""
-        config = self.model.config
-        case = completion.prepare(
-            path, config.image_size, config.channels, self.hole_of(path), self.fit, self.face_points
+        case = prepare(
+            path,
+            size=self.completer.size,
+            channels=self.completer.channels,
+            hole=self.hole_of(path),
+            fit=self.fit,
+            face_points=self.face_points,
         )
         if self.references:
             self.truth(case)  # a wrong one is better named now than after the search
@@ -88,7 +92,7 @@ class Job:
 
     @cached_property
     def _fingerprint(self) -> str:
-        return self.model.fingerprint()
+        return self.completer.fingerprint()
 
 
 def preview(job: Job, paths: Sequence[Path]) -> int:
@@ -145,7 +149,7 @@ class _Waiting:
     @classmethod
     def of(cls, case: Case) -> "_Waiting":
         size, channels = case.pixels.shape[0], case.pixels.shape[2]
-        pixels = completion.with_channels(case.picture.pixels, channels)
+        pixels = with_channels(case.picture.pixels, channels)
         return cls(case.without_picture(), geometry.warp(pixels, case.matrix, size))
 
 
@@ -169,16 +173,16 @@ def _search_batch(job: Job, waiting: Sequence[_Waiting]) -> Iterator[_Searched]:
     batch.close()
     seconds = (time.perf_counter() - started) / len(cases)
     for i, case in enumerate(cases):
-        best_first = sorted(ends, key=lambda pair: pair[1].loss[i])
-        first, last = best_first[0]
-        measured = {
-            "first_loss": float(first.loss[i]),
-            "last_loss": float(last.loss[i]),
-            "losses": [float(last.loss[i]) for _, last in best_first],
-            "steps": last.step,
-            "seconds": seconds,
-        }
-        yield _Searched(case, np.stack([last.generated[i] for _, last in best_first]), measured)
+        measured = {"seconds": seconds}
+        if ends[0][1].loss is not None:
+            ends = sorted(ends, key=lambda pair: pair[1].loss[i])
+            measured |= {
+                "first_loss": float(ends[0][0].loss[i]),
+                "last_loss": float(ends[0][1].loss[i]),
+                "losses": [float(last.loss[i]) for _, last in ends],
+            }
+        measured["steps"] = ends[0][1].step
+        yield _Searched(case, np.stack([last.generated[i] for _, last in ends]), measured)
 
 
 def _finish(job: Job, searched: _Searched, name: str, results: Results) -> bool:
@@ -186,34 +190,39 @@ def _finish(job: Job, searched: _Searched, name: str, results: Results) -> bool:
     path = searched.case.path
     try:
         case = searched.case.with_picture(job.hole_of(path))
-        pictures = [completion.finish(case, g, job.options.blend) for g in searched.generated]
+        pictures = [finish(case, g, job.options.blend) for g in searched.generated]
         measured = searched.measured | _compared(job, case, pictures[0])
         written = results.write(case, name, pictures, job.settings(path), measured)
     except (ValueError, OSError) as error:
         _pass_over(error)
         return False
-    figures = f", {measured['psnr']:.1f} dB in the hole" if "psnr" in measured else ""
-    if rest := int(completion.beyond(case.mask, case.matrix, len(case.pixels)).sum()):
+    figures = f"{measured['steps']} steps"
+    if "last_loss" in measured:
+        losses = f"{measured['first_loss']:.1f} -> {measured['last_loss']:.1f}"
+        figures = f"loss {losses}, {figures}"
+    if "psnr" in measured:
+        figures += f", {measured['psnr']:.1f} dB in the hole"
+    if rest := int(beyond(case.mask, case.matrix, len(case.pixels)).sum()):
         figures += f", {rest:,} pixels beyond its square filled from around"
-    losses = f"{measured['first_loss']:.1f} -> {measured['last_loss']:.1f}"
-    print(f"{written}: loss {losses}, {measured['steps']} steps{figures}")
+    print(f"{written}: {figures}")
     return True
 
 
 def _search(
     job: Job, cases: list[Case], alternative: int, batch: Batch | None
-) -> tuple[Progress, Progress]:
+) -> tuple[Moment, Moment]:
     """The first and the last moment of one search; what lies between goes to `batch`."""
     first = last = None
     shown = -1
-    total = job.options.search.steps * job.options.search.restarts
+    total = job.completer.steps(job.options)
     with tqdm(total=total, desc=f"{len(cases)} pictures", unit="step", leave=False) as bar:
-        for last in completion.search(job.model, cases, job.options, alternative):
+        for last in job.completer.complete(cases, job.options, alternative):
             first = first or last
             bar.update(last.step - bar.n)
             if batch:
-                bar.set_postfix(loss=f"{last.loss.mean():.1f}", refresh=False)
-                batch.log(last.step, last.z, last.loss)
+                if last.loss is not None:
+                    bar.set_postfix(loss=f"{last.loss.mean():.1f}", refresh=False)
+                batch.log(last)
                 if last.step % job.interval == 0:
                     _show(job, cases, last, batch)
                     shown = last.step
@@ -222,9 +231,9 @@ def _search(
     return first, last
 
 
-def _show(job: Job, cases: list[Case], moment: Progress, batch: Batch) -> None:
+def _show(job: Job, cases: list[Case], moment: Moment, batch: Batch) -> None:
     completed = [
-        completion.square_result(case, generated, job.options.blend)
+        square_result(case, generated, job.options.blend)
         for case, generated in zip(cases, moment.generated, strict=True)
     ]
     batch.show(moment.step, moment.generated, np.stack(completed))

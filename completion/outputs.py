@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from completion import Case, like_input
+from completion import Moment
+from completion.case import Case
+from completion.finish import like_input
 from pictures import codecs, grids
 from pictures.files import replacing
 
@@ -59,13 +61,15 @@ class Batch:
         """The whole pictures on the model's square, uint8 (N, S, S, C)."""
         self._write("before.png", squares)
 
-    def log(self, step: int, z: np.ndarray, loss: np.ndarray) -> None:
-        """A line for each image: iteration, loss, z."""
+    def log(self, moment: Moment) -> None:
+        """A line for each image, if there is a latent: iteration, loss, z."""
+        if moment.latent is None:
+            return
         if not self._lines:
-            header = "iter loss " + " ".join(f"z{i}" for i in range(z.shape[1])) + "\n"
-            self._lines = [[header] for _ in loss]
-        for lines, row, value in zip(self._lines, z, loss, strict=True):
-            lines.append(f"{step} {value:.6f} " + " ".join(f"{x:.6f}" for x in row) + "\n")
+            header = "iter loss " + " ".join(f"z{i}" for i in range(moment.latent.shape[1])) + "\n"
+            self._lines = [[header] for _ in moment.latent]
+        for lines, row, value in zip(self._lines, moment.latent, moment.loss, strict=True):
+            lines.append(f"{moment.step} {value:.6f} " + " ".join(f"{x:.6f}" for x in row) + "\n")
         if len(self._lines[0]) > LOG_LINES:
             self._write_logs()
 

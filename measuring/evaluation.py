@@ -13,8 +13,7 @@ from typing import Self
 import numpy as np
 from tqdm import tqdm
 
-import completion
-from completion import Case, Hole
+from completion.case import Case, Hole, place
 from data import split
 from measuring import gallery, metrics
 from measuring.features import Extractor
@@ -55,9 +54,7 @@ class Pictures:
         """Each picture with its hole; picture i has the mask of seed + i."""
         size, channels = self.pixels.shape[2:]
         return [
-            completion.place(
-                path, codecs.Picture(pixels, None, "PNG"), size, channels, Hole(kind, seed + i)
-            )
+            place(path, codecs.Picture(pixels, None, "PNG"), size, channels, Hole(kind, seed + i))
             for i, (path, pixels) in enumerate(zip(self.paths, self.pixels, strict=True))
         ]
 

@@ -4,7 +4,6 @@ A name is NAME, then +BLEND (mean+poisson), then :OPTION=VALUE for each option t
 preset (best:steps=50:start=bank), or the caution of PPCA (ppca-200:caution=30).
 """
 
-import dataclasses
 import re
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -14,10 +13,11 @@ from typing import Self
 
 import numpy as np
 
-import completion
-from completion import PRESETS, Case, Options
+from completion import Completer
+from completion.case import Case
+from completion.finish import square_result
+from completion.options import PRESETS, Options, fields, with_changes
 from measuring import baselines
-from model import DCGAN
 from pictures import blend, codecs
 
 CHOICES = (*PRESETS, *baselines.INPAINTING, "mean", "ppca-K")
@@ -48,7 +48,7 @@ class Method:
         """uint8 (N, S, S, C), the known pixels as they were."""
         return np.stack(
             [
-                completion.square_result(case, generated, self.blend)
+                square_result(case, generated, self.blend)
                 for case, generated in zip(cases, self.generate(cases), strict=True)
             ]
         )
@@ -78,10 +78,9 @@ class Spec:
             raise ValueError(f"method {name}: choose +BLEND from {', '.join(blend.METHODS)}")
         if base in PRESETS:
             preset = PRESETS[base]
-            own = {**vars(preset.objective), **vars(preset.search), **vars(preset)}
             values = {"blend": blending} if plus else {}
-            values |= _values(name, own, changes)
-            return cls(name, base, "", None, options=completion.with_changes(preset, values))
+            values |= _values(name, fields(preset), changes)
+            return cls(name, base, "", None, options=with_changes(preset, values))
         caution = _values(name, {"caution": 1.0} if ppca else {}, changes).get("caution", 1.0)
         if not caution > 0:
             raise ValueError(f"method {name}: caution is {caution}; it must be above 0")
@@ -105,19 +104,21 @@ def _values(name: str, options: dict, changes: Sequence[str]) -> dict:
     return values
 
 
-def make(specs: Sequence[Spec], model: DCGAN | None, train: np.ndarray | None) -> list[Method]:
-    """The methods, fitted. model: for presets; train: uint8 (N, S, S, C), for mean and PPCA.
+def make(
+    specs: Sequence[Spec], completer: Completer | None, train: np.ndarray | None
+) -> list[Method]:
+    """The methods, fitted. completer: for presets; train: uint8 (N, S, S, C), for mean and PPCA.
     Raises ValueError where those lack it."""
     fits = [spec.components for spec in specs if spec.components is not None]
     if fits and train is None:
         raise ValueError("methods mean and ppca-K are fitted to the pictures of --train DIR")
     fitted = baselines.PPCA.fit(train, max(fits)) if fits else None
-    return [_make(spec, model, fitted) for spec in specs]
+    return [_make(spec, completer, fitted) for spec in specs]
 
 
-def _make(spec: Spec, model: DCGAN | None, fitted: baselines.PPCA | None) -> Method:
+def _make(spec: Spec, completer: Completer | None, fitted: baselines.PPCA | None) -> Method:
     if spec.options:
-        return _searching(spec.name, model, spec.options)
+        return _completing(spec.name, completer, completer.checked(spec.options))
     if spec.components is not None:
         fill = partial(fitted.truncated(spec.components).fill, caution=spec.caution)
         return Method(spec.name, _filling(fill), spec.blend)
@@ -133,16 +134,11 @@ def _filling(fill: baselines.Fill) -> Generate:
     return generate
 
 
-def _searching(name: str, model: DCGAN, options: Options) -> Method:
-    def search(cases: Sequence[Case], options: Options) -> np.ndarray:
-        moments = completion.search(model, cases, options)
-        return deque(moments, maxlen=1)[0].generated
+def _completing(name: str, completer: Completer, options: Options) -> Method:
+    def complete(cases: Sequence[Case]) -> np.ndarray:
+        return deque(completer.complete(cases, options), maxlen=1)[0].generated
 
-    one_step = dataclasses.replace(options.search, steps=1, restarts=1)
-    brief = dataclasses.replace(options, search=one_step)
-    return Method(
-        name,
-        lambda cases: search(cases, options),
-        options.blend,
-        lambda cases: search(cases, brief),
-    )
+    def warm_up(cases: Sequence[Case]) -> None:
+        _ = next(completer.complete(cases, options)).generated
+
+    return Method(name, complete, options.blend, warm_up)

@@ -16,8 +16,9 @@ from model import DCGAN, Task
 from ops import block_means
 from pictures import masks
 from search import latent
+from search.objective import LOWRES_BLOCKS, Objective
 from training import checkpoint
-from training.losses import LOWRES_BLOCKS, Objective, perceptual_loss
+from training.losses import perceptual_loss
 
 RS = np.random.RandomState
 

@@ -1,15 +1,10 @@
 """Losses. Of training: on logits, one value per image. Of completion: one value per image."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import tensorflow as tf
 
 from ops import block_means
-
-NORMS = ("l1", "l2")
-PRIORS = ("generator", "paper")
-LOWRES_BLOCKS = 8  # blocks a side of the `lowres` mask
 
 
 def discriminator_losses(
@@ -56,25 +51,6 @@ def _image_gradient(discriminator: Callable, images: tf.Tensor) -> tf.Tensor:
         tape.watch(images)
         logits = discriminator(images)
     return tf.reduce_sum(tf.square(tape.gradient(logits, images)), axis=(1, 2, 3))
-
-
-@dataclass(frozen=True)
-class Objective:
-    """What a completion minimises: contextual + lam * perceptual, per image.
-
-    norm: of the contextual loss; prior: which perceptual loss; lowres: whether block means are
-    given too. Raises ValueError, with the value and the choices.
-    """
-
-    lam: float = 0.1
-    norm: str = "l1"
-    prior: str = "generator"
-    lowres: bool = False
-
-    def __post_init__(self):
-        for name, choices in (("norm", NORMS), ("prior", PRIORS)):
-            if (value := getattr(self, name)) not in choices:
-                raise ValueError(f"{name} is {value!r}; choose from {', '.join(choices)}")
 
 
 def contextual_loss(

@@ -10,11 +10,12 @@ from typing import NamedTuple
 import gradio as gr
 import numpy as np
 
-from completion import PRESETS, Case, Hole, Options, with_changes
+from completion.case import Case, Hole
+from completion.options import PRESETS, Options, with_changes
 from pictures import codecs
 from web import studio
 from web.safety import Limits, check
-from web.studio import Models, Moment, Result, Scene
+from web.studio import Models, Result, Scene, View
 
 WHOLE, POINTS = "whole", "points"  # places besides the faces, which are named by their numbers
 BRUSH, FILE, BUILT_IN = "Brush", "Mask file", "Built-in"
@@ -163,7 +164,7 @@ class Actions:
         if wish.kind == BRUSH:
             layers = wish.editor["layers"] if wish.editor else []
             paint = np.max([layer[..., 3] for layer in layers], axis=0) if layers else None
-            size = model.config.image_size
+            size = model.size
             with TemporaryDirectory(dir=self.folder) as folder:
                 file = studio.painted_mask(wish.scene, points, paint, size, Path(folder))
                 return studio.prepare(wish.scene.path, model, Hole(file=file), points=points)
@@ -193,16 +194,16 @@ class Actions:
         shown, hidden = gr.update(visible=True), gr.update(visible=False)
         with telling(), studio.own_folder(self.folder) as folder:
             case, model = self._case(wish), self.models.get(wish.model)
-            for moment in studio.complete(model, case, wish.options, folder, stop, self.seconds):
-                if isinstance(moment, Result):
-                    yield shown, hidden, *self._finished(wish.scene.path, moment)
+            for view in studio.complete(model, case, wish.options, folder, stop, self.seconds):
+                if isinstance(view, Result):
+                    yield shown, hidden, *self._finished(wish.scene.path, view)
                 else:
-                    live = codecs.resize(moment.square, LIVE_SIDE, LIVE_SIDE)
+                    live = codecs.resize(view.square, LIVE_SIDE, LIVE_SIDE)
                     live = gr.update(value=live, visible=True)
-                    yield hidden, shown, described(moment), live, *[gr.skip()] * 7
+                    yield hidden, shown, described(view), live, *[gr.skip()] * 7
 
     def _finished(self, before: Path, result: Result) -> tuple:
-        captions = (f"loss {loss:.1f}" for loss in result.losses)
+        captions = ("" if loss is None else f"loss {loss:.1f}" for loss in result.losses)
         files = [(str(before), str(path)) for path in result.pictures]
         best = result.pictures[0]
         return (
@@ -256,14 +257,15 @@ class Actions:
             hole = self._mask_file(mask) if mask else Hole(built_in, options.search.seed)
             case = studio.prepare(Path(picture), network, hole, fit)
             never = threading.Event()
-            for moment in studio.complete(network, case, options, folder, never, self.seconds):
-                if isinstance(moment, Result):
-                    pictures = [str(path) for path in moment.pictures]
-                    yield pictures, str(moment.mask), str(moment.animation)
+            for view in studio.complete(network, case, options, folder, never, self.seconds):
+                if isinstance(view, Result):
+                    pictures = [str(path) for path in view.pictures]
+                    yield pictures, str(view.mask), str(view.animation)
                 else:
-                    progress((moment.step, moment.steps), desc=described(moment))
+                    progress((view.step, view.steps), desc=described(view))
                     yield gr.skip(), gr.skip(), gr.skip()
 
 
-def described(moment: Moment) -> str:
-    return f"Step {moment.step} of {moment.steps} · loss {moment.loss:.1f}"
+def described(view: View) -> str:
+    loss = "" if view.loss is None else f" · loss {view.loss:.1f}"
+    return f"Step {view.step} of {view.steps}{loss}"

@@ -130,7 +130,6 @@ def _quiet(folder: str) -> dict[str, str]:
 
 def _launch(arguments: argparse.Namespace, folders: list[Path], folder: Path):
     """Start the server in threads of its own; returns the page."""
-    import completion
     from web import examples, page, safety
     from web.actions import Actions
     from web.studio import Models
@@ -139,7 +138,7 @@ def _launch(arguments: argparse.Namespace, folders: list[Path], folder: Path):
     limits = safety.Limits(arguments.max_megabytes, arguments.max_megapixels)
     safety.bound_decoding(limits)
     models = Models(folders)
-    completion.fitted_starts(models.get())  # now: a damaged model, and a wait, are told at once
+    models.get().ready()  # now: a damaged model, and a wait, are told at once
     actions = Actions(models, limits, folder, arguments.time_limit)
     blocks = page.Page(actions, examples.write(folder / "examples")).blocks
     blocks.queue(max_size=arguments.max_waiting)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import gradio as gr
 
-from completion import FITS, PRESETS
+from completion.case import FITS
+from completion.options import PRESETS
 from pictures import blend, masks
 from web.actions import BRUSH, BUILT_IN, FILE, KINDS, Actions
 from web.studio import ACCENT

@@ -20,8 +20,11 @@ from PIL import Image, ImageDraw
 
 import completion
 from align import geometry, landmarks
-from completion import Case, Hole, Options
-from model import DCGAN
+from completion import Completer
+from completion import case as placing
+from completion.case import Case, Hole
+from completion.finish import finish, like_input, square_result
+from completion.options import Options
 from pictures import codecs, grids, masks
 
 SHOWN_SIDE = 900  # pixels of the longer side of what is shown to be clicked on
@@ -60,7 +63,7 @@ class Scene:
 def look(path: Path | str) -> Scene:
     """Find the faces of a picture. Raises ValueError where it cannot be read."""
     pixels = read(path).pixels
-    anchors = list(geometry.ANCHORS[completion.ANCHORS])
+    anchors = list(geometry.ANCHORS[placing.ANCHORS])
     found = tuple((face.box, face.landmarks[anchors]) for face in landmarks.find_faces(pixels))
     return Scene(Path(path), pixels.shape[:2], found)
 
@@ -82,7 +85,7 @@ def naming(path: Path | str, name: Path | str) -> Iterator[None]:
 
 def outlined(scene: Scene, points: np.ndarray | None, clicks: Sequence[tuple]) -> np.ndarray:
     """The picture, uint8 (h, w, 3), with its faces framed, the chosen square and the clicks."""
-    pixels = completion.with_channels(read(scene.path).pixels, 3)
+    pixels = placing.with_channels(read(scene.path).pixels, 3)
     height, width = (max(1, round(length * scene.scale)) for length in scene.shape)
     image = Image.fromarray(codecs.resize(pixels, height, width))
     draw = ImageDraw.Draw(image)
@@ -115,8 +118,8 @@ def _corners(scene: Scene, points: np.ndarray | None) -> list[tuple[float, float
 
 def _matrix(shape: tuple[int, int], points: np.ndarray | None, size: int = VIEW) -> np.ndarray:
     if points is None:
-        return completion.square_matrix(shape, size)
-    return completion.points_matrix(points, size)
+        return placing.square_matrix(shape, size)
+    return placing.points_matrix(points, size)
 
 
 def _box(shape: tuple[int, int], points: np.ndarray | None) -> geometry.Box:
@@ -127,7 +130,7 @@ def canvas(scene: Scene, points: np.ndarray | None) -> np.ndarray:
     """The part of the picture that can be painted on, uint8 (h, w, 3): what the model does not
     reach is dimmed."""
     box = _box(scene.shape, points)
-    part = geometry.cut(completion.with_channels(read(scene.path).pixels, 3), box)
+    part = geometry.cut(placing.with_channels(read(scene.path).pixels, 3), box)
     square = geometry.cut(np.uint8(255 * _square(scene.shape, points, VIEW)), box)
     pixels = _fitted(part)
     return np.where(_fitted(square) >= masks.THRESHOLD, pixels, pixels // 4 + 96)
@@ -177,12 +180,23 @@ def preview(case: Case, points: np.ndarray | None) -> np.ndarray:
 
 
 def prepare(
-    path: Path, model: DCGAN, hole: Hole, fit: str = "resize", points: np.ndarray | None = None
+    path: Path,
+    completer: Completer,
+    hole: Hole,
+    fit: str = "resize",
+    points: np.ndarray | None = None,
 ) -> Case:
-    """completion.place for a picture of the page. Raises ValueError, in words for the page."""
-    size, channels = model.config.image_size, model.config.channels
+    """case.place for a picture of the page. Raises ValueError, in words for the page."""
     with naming(hole.file, "The mask"):
-        return completion.place(NAME, read(path), size, channels, hole, fit, points)
+        return placing.place(
+            NAME,
+            read(path),
+            size=completer.size,
+            channels=completer.channels,
+            hole=hole,
+            fit=fit,
+            face_points=points,
+        )
 
 
 class Models:
@@ -191,30 +205,30 @@ class Models:
     def __init__(self, folders: Sequence[Path]):
         self.folders = {str(folder): folder for folder in folders}
         self._lock = threading.Lock()
-        self._restored: dict[str, DCGAN] = {}
+        self._restored: dict[str, Completer] = {}
 
     @property
     def names(self) -> list[str]:
         return list(self.folders)
 
-    def get(self, name: str | None = None) -> DCGAN:
+    def get(self, name: str | None = None) -> Completer:
         """The model of that name, or the first. Raises ValueError where there is none."""
         name = name or self.names[0]
         if name not in self.folders:
             raise ValueError(f"There is no model {name!r}; choose from {', '.join(self.names)}")
         with self._lock:
             if name not in self._restored:
-                self._restored[name] = DCGAN.restore(self.folders[name])
+                self._restored[name] = completion.restore(self.folders[name])
             return self._restored[name]
 
 
-class Moment(NamedTuple):
-    """A search under way. step: of `steps` over all alternatives; square: uint8 (S, S, C)."""
+class View(NamedTuple):
+    """What is shown of a moment. step: of `steps` over all alternatives; square: uint8 (S, S, C),
+    completed; loss: None where there is none."""
 
     step: int
     steps: int
-    alternative: int
-    loss: float
+    loss: float | None
     square: np.ndarray
 
 
@@ -225,54 +239,59 @@ class Result:
 
     pictures: list[Path]
     details: list[np.ndarray]  # the squares they were completed in, uint8 (h, w, 3)
-    losses: list[float]
+    losses: list[float | None]
     mask: Path
     animation: Path
     ended: str
 
 
 def complete(
-    model: DCGAN, case: Case, options: Options, folder: Path, stop: threading.Event, seconds: float
-) -> Iterator[Moment | Result]:
-    """Search; yield a Moment every few steps and the Result at the end.
+    completer: Completer,
+    case: Case,
+    options: Options,
+    folder: Path,
+    stop: threading.Event,
+    seconds: float,
+) -> Iterator[View | Result]:
+    """Complete; yield a View every few steps and the Result at the end.
 
     Ends early, with the best that was found so far, when `stop` is set or after `seconds`.
     """
     deadline = time.monotonic() + seconds
+    options = completer.checked(options)
     found: list[Found] = []
     ended = "done"
-    per_search = options.search.steps * options.search.restarts
-    interval = max(1, min(per_search // FRAMES, SHOWN_EVERY))
+    steps = completer.steps(options)
+    interval = max(1, min(steps // FRAMES, SHOWN_EVERY))
     for alternative in range(options.alternatives):
         best, frames = None, []
-        for moment in completion.search(model, [case], options, alternative):
-            if best is None or moment.loss[0] < best.loss[0]:
+        for moment in completer.complete([case], options, alternative):
+            loss = None if moment.loss is None else float(moment.loss[0])
+            if best is None or loss is None or loss < best.loss[0]:
                 best = moment
             if stop.is_set() or time.monotonic() > deadline:
                 ended = "stopped" if stop.is_set() else "time"
                 break
             if moment.step % interval == 0:
-                square = completion.square_result(case, moment.generated[0], options.blend)
+                square = square_result(case, moment.generated[0], options.blend)
                 frames.append(square)
-                yield Moment(
-                    alternative * per_search + moment.step,
-                    options.alternatives * per_search,
-                    alternative,
-                    float(moment.loss[0]),
-                    square,
-                )
+                step = alternative * steps + moment.step
+                yield View(step, options.alternatives * steps, loss, square)
         # A search that ran to its end counts by its end, as for complete.py.
         kept = moment if ended == "done" else best
-        found.append(Found(float(kept.loss[0]), kept.generated[0], frames))
+        loss = None if kept.loss is None else float(kept.loss[0])
+        found.append(Found(loss, kept.generated[0], frames))
         if ended != "done":
             break
-    yield _written(case, sorted(found, key=lambda f: f.loss), options.blend, folder, ended)
+    if found[0].loss is not None:
+        found = sorted(found, key=lambda one: one.loss)
+    yield _written(case, found, options.blend, folder, ended)
 
 
 class Found(NamedTuple):
     """What one search came to. generated: float32 (S, S, C); frames: uint8 (S, S, C) on its way."""
 
-    loss: float
+    loss: float | None
     generated: np.ndarray
     frames: list[np.ndarray]
 
@@ -282,11 +301,11 @@ def _written(case: Case, found: list[Found], blend: str, folder: Path, ended: st
     pictures, details = [], []
     box = geometry.region(case.matrix, len(case.pixels), case.mask.shape, margin=0)
     for number, one in enumerate(found, start=1):
-        pixels = completion.finish(case, one.generated, blend)
+        pixels = finish(case, one.generated, blend)
         pictures.append(folder / f"completed-{number}.png")
-        codecs.write(pictures[-1], pixels, like=completion.like_input(case), compress_level=1)
-        details.append(completion.with_channels(_fitted(geometry.cut(pixels, box)), 3))
-    last = completion.square_result(case, found[0].generated, blend)
+        codecs.write(pictures[-1], pixels, like=like_input(case), compress_level=1)
+        details.append(placing.with_channels(_fitted(geometry.cut(pixels, box)), 3))
+    last = square_result(case, found[0].generated, blend)
     seen = found[0].frames[:: -(-len(found[0].frames) // FRAMES) or 1]
     frames = [codecs.resize(frame, GIF_SIDE, GIF_SIDE) for frame in [*seen, last]]
     mask, animation = folder / "mask.png", folder / "search.gif"

@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 
 import cli
 import complete
-import completion
+from completion import folder as completing
 from data.drawn import drawn_faces
 from measuring import metrics
 from model import DCGAN
@@ -253,15 +253,16 @@ def test_another_size_is_refused(call, tmp_path):
     assert_refused(call("in", "--imgSize", 64), f"--img-size is 64, but the model makes {SIZE}")
 
 
-def test_a_guide_asked_for_by_name_needs_a_linear_model(call, models, tmp_path, monkeypatch):
+def test_a_guide_asked_for_by_name_needs_a_linear_model(call, models, tmp_path):
     write(tmp_path / "in", 1)
     assert call("in", *FEW, "--guide", "linear")[0] == 0
-    folders, restored = models
-    monkeypatch.setattr(restored[folders[3]], "linear", None)
-    words = f"--guide is linear, but {folders[3]} has no linear model"
-    assert_refused(call("in", *FEW, "--outDir", "out", "--guide", "linear"), words)
+    shutil.copytree(models[0][3], tmp_path / "older")
+    (tmp_path / "older" / "linear.npz").unlink()
+    older = ("--checkpointDir", "older", "--outDir", "out")
+    words = "guide is 'linear', but older has no linear model"
+    assert_refused(call("in", *FEW, *older, "--guide", "linear", model=None), words)
     assert not (tmp_path / "out").exists()
-    status, said, _ = call("in", *FEW, "--outDir", "out")
+    status, said, _ = call("in", *FEW, *older, model=None)
     assert status == 0 and "no linear model of its training pictures: nothing guides G" in said
     assert report(tmp_path / "out")["face000"]["settings"]["guide"] == "none"
 
@@ -515,11 +516,11 @@ def test_bad_files_are_named_and_passed_over(call, tmp_path):
     assert_refused(call("nowhere", *FEW), "nowhere: no such file or folder")
 
 
-@pytest.mark.parametrize("where", ["completion.finish", "codecs.write", "model.DCGAN.generate"])
+@pytest.mark.parametrize("where", ["completing.finish", "codecs.write", "model.DCGAN.generate"])
 def test_an_interrupted_run_leaves_whole_files_and_is_taken_up(call, tmp_path, monkeypatch, where):
     write(tmp_path / "in", 5)
     module, *_, name = where.split(".")
-    owner = {"completion": completion, "codecs": codecs, "model": DCGAN}[module]
+    owner = {"completing": completing, "codecs": codecs, "model": DCGAN}[module]
     original, calls = getattr(owner, name), []
 
     def interrupted(*arguments, **options):

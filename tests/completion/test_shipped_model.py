@@ -6,7 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import completion
+from completion.case import Hole, prepare
+from completion.finish import finish
+from completion.options import PRESETS
+from completion.searching import Searching
 from measuring import metrics
 from model import DCGAN
 from pictures import codecs
@@ -39,10 +42,10 @@ def test_samples_are_pictures_that_differ(model):
 
 def test_it_completes_the_face_of_a_photograph(model):
     """The bound tells a face from a smear; it is no measure of quality."""
-    case = completion.prepare(PHOTOGRAPH, 64, 3, completion.Hole(), fit="face")
-    options = completion.PRESETS["best"]
-    generated = deque(completion.search(model, [case], options), maxlen=1)[0].generated
-    completed = completion.finish(case, generated[0], options.blend)
+    case = prepare(PHOTOGRAPH, 64, 3, Hole(), fit="face")
+    options = PRESETS["best"]
+    generated = deque(Searching.of(model).complete([case], options), maxlen=1)[0].generated
+    completed = finish(case, generated[0], options.blend)
     true = codecs.to_float(case.picture.pixels)
     psnr = metrics.psnr(codecs.to_float(completed)[None], true[None], case.mask[None])
     assert psnr.item() > 17

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lively import with_starts
 
+import completion
 import evaluate
 from data import split
 from data.drawn import drawn_faces
@@ -17,7 +19,6 @@ from measuring.methods import Spec
 from model import DCGAN
 from networks.config import Config
 from pictures import codecs
-from search.starts import Starts
 
 SIZE = 16
 NAMES = [
@@ -39,8 +40,12 @@ def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
     DCGAN(Config(image_size=SIZE, z_dim=8, gf_dim=4, df_dim=4)).save(folder / "model")
     model = DCGAN.restore(folder / "model")
-    model.starts = Starts.fit(model.generate, 8, samples=128, components=8)  # smaller than usual
     return model
+
+
+@pytest.fixture(scope="module")
+def completer(model):
+    return with_starts(model, samples=128, components=8)
 
 
 @pytest.fixture(scope="module")
@@ -167,8 +172,8 @@ def test_inpainting_continues_a_slope(name, channels):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", ["center", "strokes"])
-def test_no_method_sees_hidden_pixels_or_changes_known_ones(model, train, pictures, name, kind):
-    method = methods.make([Spec.parse(name)], model, train)[0]
+def test_no_method_sees_hidden_pixels_or_changes_known_ones(completer, train, pictures, name, kind):
+    method = methods.make([Spec.parse(name)], completer, train)[0]
     cases = pictures.cases(kind)
     hidden = np.stack([case.square_mask for case in cases]) == 0
     noise = np.random.default_rng(0).integers(0, 256, pictures.pixels.shape, np.uint8)
@@ -370,7 +375,7 @@ def test_completion_command(monkeypatch, capsys, folders, model):
     assert "| random | ppca-5+poisson " in shown
     written = json.loads((folders / "out.json").read_text())
     assert written["settings"]["mask"] == ["center", "random"]
-    assert written["fingerprint"] == model.fingerprint()
+    assert written["fingerprint"] == completion.restore(model.path).fingerprint()
     assert [Path(path).stem for path in written["pictures"]] == [
         "Larger_0001",
         "Person20_0007",

@@ -7,6 +7,7 @@ import tensorflow as tf
 from model import DCGAN, Task
 from networks import dcgan
 from networks.config import Config
+from search.objective import Objective
 from training import losses
 
 RS = np.random.RandomState
@@ -199,7 +200,7 @@ def test_perceptual_losses_are_their_formulas():
 )
 def test_an_objective_is_checked(wrong, message):
     with pytest.raises(ValueError, match=message):
-        losses.Objective(**wrong)
+        Objective(**wrong)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -209,7 +210,7 @@ def test_completion_loss_is_the_sum_of_its_parts_image_by_image(channels, lowres
     model = DCGAN(Config(image_size=16, gf_dim=4, df_dim=4, z_dim=4, channels=channels))
     z, given = uniform(4, 4), uniform(4, 16, 16, channels)
     weights, means = np.ones((4, 16, 16, 1), np.float32), uniform(4, 8, 8, channels)
-    objective = losses.Objective(lam=0.3, norm="l2", prior="paper", lowres=lowres)
+    objective = Objective(lam=0.3, norm="l2", prior="paper", lowres=lowres)
     contextual, complete = model.completion_loss(z, Task(given, weights, means), objective)
     generated = model.generate(z).astype(float)
     expected = ((generated - given) ** 2).sum((1, 2, 3))

@@ -166,14 +166,6 @@ def test_samples_come_from_the_average(eagerly):
     np.testing.assert_array_equal(model.generate(z), before)
 
 
-def test_what_was_fitted_to_the_generator_goes_with_its_weights(eagerly):
-    model = DCGAN(PLAIN)
-    model.starts = "fitted"
-    assert model.starts == "fitted"
-    model.train_step(REAL[:4], tf.constant(0))
-    assert model.starts is None
-
-
 def test_draws_are_each_their_own():
     model = DCGAN(CONFIG)
     draws = model.draw(5, seed=3)

@@ -30,8 +30,9 @@ from lively import SIZE, lively, saved  # noqa: E402
 
 import cli  # noqa: E402
 import completion  # noqa: E402
-from completion import PRESETS, Hole, with_changes  # noqa: E402
-from model import DCGAN  # noqa: E402
+from completion.case import Hole, prepare  # noqa: E402
+from completion.finish import finish  # noqa: E402
+from completion.options import PRESETS, with_changes  # noqa: E402
 from pictures import (
     codecs,  # noqa: E402
     masks,  # noqa: E402
@@ -302,11 +303,11 @@ def test_documented_client_does_what_complete_py_does(
     names = {}
     exec(code.replace("http://127.0.0.1:7860", server.url), names)
 
-    tiny = DCGAN.restore(model)
+    tiny = completion.restore(model)
     options = PRESETS["best"]
-    case = completion.prepare(photograph, SIZE, 3, Hole(file=mask_file))
-    *_, last = completion.search(tiny, [case], options)
-    expected = completion.finish(case, last.generated[0], options.blend)
+    case = prepare(photograph, SIZE, 3, Hole(file=mask_file))
+    *_, last = tiny.complete([case], options)
+    expected = finish(case, last.generated[0], options.blend)
     assert (codecs.read(names["pictures"][0]) == expected).all()
     assert (codecs.read(names["mask"], 1) == codecs.read(mask_file, 1)).all()
 
@@ -466,26 +467,26 @@ def test_paint_beyond_the_square_does_not_count(photograph, tmp_path):
     stroke = np.full(studio.canvas(scene, points).shape[:2], 255, np.uint8)
     stroke[: len(stroke) // 2] = 0
     hole = Hole(file=studio.painted_mask(scene, points, stroke, SIZE, tmp_path))
-    case = completion.prepare(photograph, SIZE, 3, hole, face_points=points)
+    case = prepare(photograph, SIZE, 3, hole, face_points=points)
     assert (case.square_mask[-1] == 0).all()
 
 
 def test_stop_keeps_the_best(model, photograph, tmp_path):
-    tiny, stop = DCGAN.restore(model), threading.Event()
+    tiny, stop = completion.restore(model), threading.Event()
     options = with_changes(PRESETS["original"], {"steps": 40, "alternatives": 3, "lr": 0.5})
     case = studio.prepare(photograph, tiny, Hole("center"))
     losses = []
-    for moment in studio.complete(tiny, case, options, tmp_path, stop, float("inf")):
-        if isinstance(moment, studio.Moment):
-            losses.append(moment.loss)
-            if moment.step >= 20:
+    for view in studio.complete(tiny, case, options, tmp_path, stop, float("inf")):
+        if isinstance(view, studio.View):
+            losses.append(view.loss)
+            if view.step >= 20:
                 stop.set()
-    assert moment.ended == "stopped"
-    assert len(moment.pictures) == 1 and moment.losses[0] <= min(losses)
+    assert view.ended == "stopped"
+    assert len(view.pictures) == 1 and view.losses[0] <= min(losses)
 
 
 def test_time_is_bounded(model, photograph, tmp_path):
-    tiny = DCGAN.restore(model)
+    tiny = completion.restore(model)
     case = studio.prepare(photograph, tiny, Hole("center"))
     *_, result = studio.complete(tiny, case, PRESETS["original"], tmp_path, threading.Event(), 0)
     assert result.ended == "time" and result.pictures[0].exists()

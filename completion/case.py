@@ -1,0 +1,218 @@
+"""A picture made ready to complete: read, hidden, and placed on the model's square.
+
+A picture of any size is placed on the model's square by a 2x3 matrix (align/geometry.py): its own
+square as it is, its centre square resized, or a face aligned. Everything is hidden before anything
+else is done, so what a hole hides reaches nothing; block means for the lowres mask are the one
+exception, because that mask means to give them.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from align import geometry, landmarks
+from pictures import codecs, masks
+from search.objective import LOWRES_BLOCKS
+
+FITS = ("resize", "face")
+ANCHORS = "innerEyesAndBottomLip"  # what align-dlib.py aligns training faces by, unless told else
+THIN = 0.05  # of a picture's shorter side: holes that reach this far beyond the square are filled
+
+
+@dataclass(frozen=True)
+class Hole:
+    """Which pixels are hidden: a mask file (white = hole), transparency, or a built-in kind.
+
+    A built-in mask is made on the model's square; files and transparency count in the picture's
+    own pixels, and so does dilate with them. With a file or transparency, kind counts for nothing.
+    """
+
+    kind: str = "center"
+    seed: int = 0
+    fraction: float = 0.2
+    center_scale: float = 0.25
+    file: Path | None = None
+    invert: bool = False
+    alpha: bool = False
+    dilate: int = 0
+
+    @property
+    def lowres(self) -> bool:
+        """Whether block means of what is hidden are given."""
+        return self.kind == "lowres" and not (self.file or self.alpha)
+
+    def built_in(self, size: int) -> np.ndarray:
+        """The built-in mask, (size, size, 1). Raises ValueError for a bad option."""
+        options = (self.seed, self.fraction, self.center_scale)
+        return masks.dilate(masks.make(self.kind, (size, size), *options), self.dilate)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A picture ready for the search.
+
+    mask: float32 (H, W, 1), 1 = known, of the picture; matrix: from the picture to the model's
+    square; pixels: uint8 (S, S, C), what is known of the square; square_mask: float32 (S, S, 1);
+    means: float32 (B, B, C) block means, given with the lowres mask only. The search reads neither
+    picture nor mask: without_picture leaves them out while many wait, with_picture reads them.
+    """
+
+    path: Path
+    picture: codecs.Picture | None
+    mask: np.ndarray | None
+    matrix: np.ndarray
+    pixels: np.ndarray
+    square_mask: np.ndarray
+    means: np.ndarray | None
+
+    def without_picture(self) -> "Case":
+        return dataclasses.replace(self, picture=None, mask=None)
+
+    def with_picture(self, hole: Hole) -> "Case":
+        """Read again, with the hole it was prepared with. Raises ValueError as prepare does."""
+        picture = codecs.read_picture(self.path)
+        mask = _mask(self.path, picture, hole, self.matrix, len(self.pixels))
+        return dataclasses.replace(self, picture=picture, mask=mask)
+
+
+def prepare(
+    path: Path,
+    size: int,
+    channels: int,
+    hole: Hole,
+    fit: str = "resize",
+    face_points: np.ndarray | None = None,
+) -> Case:
+    """Read a picture, hide its hole, and place it on a square of `size` pixels.
+
+    fit: "resize", or "face" to align the largest face found, or the one whose three `face_points`
+    (inner corners of the eyes, bottom lip; x, y in pixels) are given. The face is looked for with
+    the hole hidden; but a built-in hole has no place before there is a face, and is put on the one
+    found in the whole picture. Raises ValueError, naming the file, where it cannot be read, hides
+    nothing or everything, or no face is found.
+    """
+    return place(path, codecs.read_picture(path), size, channels, hole, fit, face_points)
+
+
+def place(
+    path: Path,
+    picture: codecs.Picture,
+    size: int,
+    channels: int,
+    hole: Hole,
+    fit: str = "resize",
+    face_points: np.ndarray | None = None,
+) -> Case:
+    """`prepare` for a picture already read; path names it in messages."""
+    if face_points is not None:
+        matrix = points_matrix(face_points, size)
+    elif fit == "face":
+        matrix = _face_matrix(path, picture.pixels, _given_mask(path, picture, hole), size)
+    else:
+        matrix = square_matrix(picture.pixels.shape[:2], size)
+    mask = _mask(path, picture, hole, matrix, size)
+    _check_reach(path, mask, matrix, size)
+    coloured = with_channels(picture.pixels, channels)
+    pixels, square_mask = geometry.warp_masked(coloured, mask, matrix, size)
+    if not (hole.lowres or square_mask.any()):
+        raise ValueError(
+            f"{path}: the hole hides everything that the model would see, as a pixel of its "
+            f"{size}x{size} counts as hidden if any part of it is"
+        )
+    means = None
+    if hole.lowres:
+        whole = codecs.to_float(geometry.warp(coloured, matrix, size))
+        means = _block_means(whole, LOWRES_BLOCKS)
+    return Case(Path(path), picture, mask, matrix, pixels, square_mask, means)
+
+
+def _mask(
+    path: Path, picture: codecs.Picture, hole: Hole, matrix: np.ndarray, size: int
+) -> np.ndarray:
+    """The mask of the picture, (H, W, 1)."""
+    mask = _given_mask(path, picture, hole)
+    if mask is None:
+        shape = picture.pixels.shape[:2]
+        mask = geometry.unwarp_mask(hole.built_in(size), matrix, shape)
+    return mask
+
+
+def _given_mask(path: Path, picture: codecs.Picture, hole: Hole) -> np.ndarray | None:
+    """The mask of a file or of transparency, (H, W, 1); None for a built-in one."""
+    if hole.alpha:
+        if picture.alpha is None:
+            raise ValueError(f"{path}: has no transparency, which --mask-alpha takes as the hole")
+        mask = masks.from_alpha(picture.alpha, path)
+    elif hole.file:
+        mask = masks.from_file(hole.file, picture.pixels.shape[:2], hole.invert)
+    else:
+        return None
+    return masks.dilate(mask, hole.dilate)
+
+
+def points_matrix(points: np.ndarray, size: int) -> np.ndarray:
+    """The matrix that aligns the face with these inner corners of the eyes, in either order, and
+    bottom lip (3, 2) to size x size pixels. Raises ValueError if they place no face."""
+    matrix = geometry.matrix_from_points(points, ANCHORS, size)
+    if np.linalg.det(matrix[:, :2]) < 0:  # the right eye first would turn the face into its mirror
+        matrix = geometry.matrix_from_points(np.asarray(points)[[1, 0, 2]], ANCHORS, size)
+    return matrix
+
+
+def square_matrix(shape: tuple[int, int], size: int) -> np.ndarray:
+    """The matrix that takes the centre square of a picture (H, W) to size x size pixels."""
+    height, width = shape
+    side = min(shape)
+    scale = size / side
+    corner = np.array([(width - side) // 2, (height - side) // 2])
+    shift = (0.5 - corner) * scale - 0.5  # pixel centres lie at whole numbers
+    return np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+
+
+def _face_matrix(path: Path, pixels: np.ndarray, mask: np.ndarray | None, size: int) -> np.ndarray:
+    known = pixels
+    if mask is not None and mask.any():
+        # The hole gets the mean of what is known: no edge for the detector.
+        mean = pixels[mask[..., 0] > 0].mean(axis=0)
+        known = np.where(mask > 0, pixels, mean.round()).astype(np.uint8)
+    faces = landmarks.find_faces(known)
+    if not faces:
+        raise ValueError(
+            f"{path}: no face found; where the hole hides eyes or mouth, give --face-points "
+            "x,y x,y x,y (inner corners of the eyes, left one first, and bottom lip)"
+        )
+    return geometry.matrix(faces[0].landmarks, ANCHORS, size)
+
+
+def _check_reach(path: Path, mask: np.ndarray, matrix: np.ndarray, size: int) -> None:
+    rest = beyond(mask, matrix, size)
+    depth = cv2.distanceTransform(rest[..., 0].astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    if rest.any() and (depth.max() > THIN * min(depth.shape) or rest.sum() == (mask == 0).sum()):
+        raise ValueError(
+            f"{path}: {int(rest.sum()):,} pixels of the hole lie outside the square that is "
+            "completed (the centre square, or with --face the face); crop the picture around it"
+        )
+
+
+def beyond(mask: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """Which pixels of the hole, bool (H, W, 1), lie outside the model's square."""
+    inside = geometry.unwarp_mask(np.zeros((size, size, 1), np.float32), matrix, mask.shape[:2])
+    return (mask == 0) & (inside > 0)
+
+
+def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """uint8 (H, W, 1 or 3) as grey (1) or colour (3)."""
+    if pixels.shape[2] == channels:
+        return pixels
+    if channels == 3:
+        return np.repeat(pixels, 3, axis=2)
+    return np.rint(pixels @ np.array([[0.299], [0.587], [0.114]])).astype(np.uint8)
+
+
+def _block_means(square: np.ndarray, blocks: int) -> np.ndarray:
+    """Means over a blocks x blocks partition of (S, S, C): (blocks, blocks, C)."""
+    side = len(square) // blocks
+    return square.reshape(blocks, side, blocks, side, -1).mean(axis=(1, 3))

@@ -1,0 +1,26 @@
+"""What a completion minimises, by name; the formulas are in training/losses.py."""
+
+from dataclasses import dataclass
+
+NORMS = ("l1", "l2")
+PRIORS = ("generator", "paper")
+LOWRES_BLOCKS = 8  # blocks a side of the `lowres` mask
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a completion minimises: contextual + lam * perceptual, per image.
+
+    norm: of the contextual loss; prior: which perceptual loss; lowres: whether block means are
+    given too. Raises ValueError, with the value and the choices.
+    """
+
+    lam: float = 0.1
+    norm: str = "l1"
+    prior: str = "generator"
+    lowres: bool = False
+
+    def __post_init__(self):
+        for name, choices in (("norm", NORMS), ("prior", PRIORS)):
+            if (value := getattr(self, name)) not in choices:
+                raise ValueError(f"{name} is {value!r}; choose from {', '.join(choices)}")
