@@ -95,6 +95,6 @@ def restore(folder: Path | str, warn: Callable[[str], None] = lambda message: No
 
         return Searching.of_checkpoint(saved)
     raise ValueError(
-        f"{saved.path}: a model of kind {saved.kind!r} does not complete pictures; choose one of kind "
-        f"{', '.join(KINDS)}"
+        f"{saved.path}: a model of kind {saved.kind!r} completes no pictures; "
+        f"choose one of kind {', '.join(KINDS)}"
     )
