@@ -5,6 +5,10 @@
 
 face: dlib's descriptor of a face, 128 numbers, where dlib and face_recognition_models are
     installed; Euclidean distance is unlikeness. For aligned crops, enlarged to dlib's 150 pixels.
+imagenet: the 320 numbers, means over positions, of the last block of EfficientNet-lite0, where its
+    weights are installed (requirements-features.txt). Of anything, not of faces alone. The 1280
+    after it tell less of a few hundred pictures: the distance between two halves of them is too
+    large, and takes seconds to compute.
 inception: the 2048 numbers before the last layer of Inception-v3, where Keras has its weights or
     can download them. They are Keras's weights: figures do not compare with published FIDs.
 random: 448 numbers from random convolutions, always the same ones. Needs nothing, and tells only
@@ -20,9 +24,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-NAMES = ("auto", "face", "inception", "random")
+NAMES = ("auto", "face", "imagenet", "inception", "random")
 BATCH = 32
-FACE_PIXELS, INCEPTION_PIXELS, RANDOM_PIXELS = 150, 299, 64
+FACE_PIXELS, IMAGENET_PIXELS, INCEPTION_PIXELS, RANDOM_PIXELS = 150, 224, 299, 64
 FACE_MODEL = "dlib_face_recognition_resnet_model_v1.dat"
 
 
@@ -60,7 +64,12 @@ def load(name: str = "auto") -> Extractor:
     """
     if name == "auto":
         return load("face" if not _missing_for_face() else "random")
-    loaders = {"face": _face, "inception": _inception, "random": _random}
+    loaders = {
+        "face": _face,
+        "imagenet": _imagenet,
+        "inception": _inception,
+        "random": _random,
+    }
     if name not in loaders:
         raise ValueError(f"features is {name!r}; choose from {', '.join(NAMES)}")
     return loaders[name]()
@@ -79,7 +88,7 @@ def _face() -> Extractor:
     if missing := _missing_for_face():
         raise ValueError(
             f"features face needs {' and '.join(missing)}; install it, or choose "
-            "inception or random"
+            "imagenet, inception or random"
         )
     import dlib
 
@@ -91,6 +100,19 @@ def _face() -> Extractor:
         return np.array(model.compute_face_descriptor(list(chips)))
 
     return Extractor("face", 128, FACE_PIXELS, batch)
+
+
+def _imagenet() -> Extractor:
+    """EfficientNet-lite0 by networks/imagenet.py; pictures resized to the 224 pixels it learned."""
+    from networks import imagenet
+
+    network = imagenet.features("efficientnet-lite0", blocks=("block7",))
+
+    def batch(pictures: np.ndarray) -> np.ndarray:
+        (maps,) = network.predict_on_batch(pictures)  # (B, 7, 7, 320)
+        return maps.mean(axis=(1, 2))
+
+    return Extractor("imagenet", 320, IMAGENET_PIXELS, batch)
 
 
 def _inception() -> Extractor:
