@@ -1,6 +1,7 @@
 """What every command shares: flags in both spellings, checked numbers, errors, safe writes."""
 
 import argparse
+import io
 import math
 import os
 import re
@@ -53,6 +54,9 @@ fraction = _number(float, lambda x: 0 <= x <= 1, "a number from 0 to 1")
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Call main and exit with what it returns. What a user can get wrong (ValueError, OSError)
     becomes one line on standard error and exit status 2; Ctrl-C exits with 130."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may hold any bytes
     try:
         sys.exit(main())
     except (ValueError, OSError) as error:
@@ -60,6 +64,21 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def tell(sentence: str) -> None:
+    """Say on standard error what somebody should know, though the work goes on."""
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def pass_over(error: Exception | str) -> None:
+    """Name, in one line, what could not be done where the rest goes on."""
+    tell(f"passed over {error if isinstance(error, str) else one_line(error)}")
+
+
+def status(passed_over: int, count: int) -> int:
+    """What to exit with after `count` pictures: 0, or 1 if some were passed over, 2 if all were."""
+    return 0 if not passed_over else 2 if passed_over == count else 1
 
 
 def one_line(error: Exception) -> str:

@@ -20,6 +20,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import cli  # noqa: E402
 from align import geometry, manifest, run  # noqa: E402
+from pictures import files  # noqa: E402
 
 SHOWN_FAILURES = 10
 SECONDS_BETWEEN_LINES = 10
@@ -122,12 +123,15 @@ def align(args: argparse.Namespace) -> int:
         args.skip_multi,
         vars(args).get("dlib_face_predictor"),
     )
-    counts, earlier, failures, told = Counter(), 0, [], time.monotonic()
+    counts, notes, earlier, failures, told = Counter(), Counter(), 0, [], time.monotonic()
     for record, before in run.align(args.input, args.out, settings, args.keep_tree, args.workers):
         counts[record["status"]] += 1
+        notes.update(record.get("notes", ()))
         earlier += before
-        path = os.path.relpath(args.out.resolve() / record["source"])
-        if record["status"] != "aligned":
+        path = os.path.relpath(files.real(args.out) / record["source"])
+        if record["status"] == "unreadable":
+            cli.pass_over(f"{path}: {record['reason']}")
+        elif record["status"] != "aligned":
             failures.append(f"{path}: {record['reason']}")
         if args.verbose:
             print(f"{path}: {record['status']}{' before' if before else ''}")
@@ -138,23 +142,33 @@ def align(args: argparse.Namespace) -> int:
         ", ".join(f"{counts[status]} {status}" for status in manifest.STATUSES)
         + (f" ({earlier} of them before)" if earlier else "")
     )
+    for note, count in notes.most_common():
+        print(f"  {count} pictures: {note}")
     for line in failures[:SHOWN_FAILURES]:
         print(f"  {line}")
     if len(failures) > SHOWN_FAILURES:
         print(f"  and {len(failures) - SHOWN_FAILURES} more: {args.out / manifest.FILE}")
-    return 0 if counts["aligned"] else 2
+    return 2 if not counts["aligned"] else cli.status(counts["unreadable"], counts.total())
 
 
 def unalign(args: argparse.Namespace) -> int:
     from align import paste  # SciPy is slow to load, and no worker of align needs it
 
-    count = 0
-    for path in paste.unalign(args.input, args.completed, args.out, args.mask, args.blend):
-        count += 1
+    written, bad = 0, []
+
+    def pass_over(error: ValueError) -> None:
+        cli.pass_over(error)
+        bad.append(error)
+
+    for path in paste.unalign(
+        args.input, args.completed, args.out, args.mask, args.blend, pass_over=pass_over
+    ):
+        written += 1
         if args.verbose:
             print(path)
-    print(f"{count} photographs written to {args.out}")
-    return 0
+    over = f", {len(bad)} passed over" if bad else ""
+    print(f"{written} photographs written to {args.out}{over}")
+    return cli.status(len(bad), written + len(bad))
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ matrix       2x3, from the photograph to the aligned face, as in align.geometry
 output       the aligned face, relative to OUT
 others       with --all-faces: box, matrix and output of every further face
 reason       why, where nothing was aligned
+notes        what else was done to the picture, if anything: colours converted, a first frame taken
 settings     what the face was aligned with
 """
 
@@ -43,7 +44,7 @@ def read(folder: Path | str) -> list[dict]:
 
 def _record(line: bytes, place: str) -> dict:
     try:
-        record = json.loads(line)
+        record = json.loads(line.decode(errors="surrogateescape"))
         if record["status"] in STATUSES and record["source"] and record["name"] is not None:
             return record
     except (ValueError, KeyError, TypeError):
@@ -57,7 +58,7 @@ def write(folder: Path, records: Iterable[dict]) -> None:
 
 
 def _line(record: dict) -> bytes:
-    return json.dumps(record, ensure_ascii=False).encode(errors="surrogateescape") + b"\n"
+    return json.dumps(record, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
 
 
 @contextmanager

@@ -1,18 +1,20 @@
 """Completed faces back into their photographs: what `align-dlib.py ALIGNED unalign` calls."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import cv2
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
+import cli
 from align import geometry, manifest
 from pictures import blend as blending
-from pictures import codecs, files
+from pictures import codecs, files, masks
 
 BLENDED_PIXELS = 250_000  # a larger hole is blended by way of a smaller one
-MASK_WHITE = 128  # grey of a mask file from which on it is hole
 
 
 def unalign(
@@ -21,77 +23,82 @@ def unalign(
     out: Path | str,
     mask: Path | str | None = None,
     blend: str = "poisson",
+    pass_over: Callable[[ValueError], None] = cli.pass_over,
 ) -> Iterator[Path]:
     """Paste completed faces into the photographs they were aligned from; yield each file written.
 
     aligned: a folder with a manifest; completed: a folder of faces named like the aligned ones, or
     one face; mask: one picture for all faces, or a folder of pictures named like them, white = hole
     (default: the whole face). Writes OUT/name.png at the photograph's full size, with its EXIF,
-    colour profile and alpha; PNG, so that nothing changes outside the hole. Raises ValueError if
-    a file is missing or no completed face belongs to an aligned one.
+    colours, bits and alpha; PNG, so that nothing changes outside the hole. What cannot be read goes
+    to pass_over, and its photograph is not written. Raises ValueError if a name is missing or no
+    completed face belongs to an aligned one.
     """
     aligned, out = Path(aligned), Path(out)
     records = manifest.read(aligned)
     if not records:
         raise ValueError(f"{aligned}: no {manifest.FILE} of align-dlib.py in this folder")
-    faces = _by_name(Path(completed))
-    found = [
-        (record, [face for face in manifest.faces(record) if _named(faces, face["output"])])
+    faces = files.Namesakes(completed)
+    masks_of = mask and files.Namesakes(mask)
+    pasted = [
+        (record, [_Pasted.of(face, aligned, faces, masks_of) for face in entries])
         for record in records
-    ]
-    found = [(record, entries) for record, entries in found if entries]
-    if not found:
-        raise ValueError(f"{completed}: no face is named like one of {aligned / manifest.FILE}")
-    masks = _by_name(Path(mask)) if mask and Path(mask).is_dir() else mask and Path(mask)
-    for record, entries in found:
-        photograph = codecs.read_picture(aligned / record["source"])
-        pixels = photograph.pixels
-        for entry in entries:
-            face = codecs.read(_one(faces, entry["output"], completed))
-            hidden = masks and _one(masks, entry["output"], mask)
-            matrix = geometry.for_face(
-                np.array(entry["matrix"]), len(face) / record["settings"]["size"]
-            )
-            pixels = paste_back(
-                pixels, face, matrix, hidden and read_mask(hidden, len(face)), blend=blend
-            )
-        path = out / f"{record['name']}.png"
-        codecs.write(path, pixels, like=photograph)
-        yield path
-
-
-def _by_name(folder: Path) -> dict[str, list[Path]]:
-    """The pictures of a folder, or one picture, by stem and by "/path below the folder/stem"."""
-    names: dict[str, list[Path]] = {}
-    for path in files.find([folder]):
-        inside = path.relative_to(folder) if path != folder else Path(path.name)
-        for name in (path.stem, f"/{inside.with_suffix('').as_posix()}"):
-            names.setdefault(name, []).append(path)
-    return names
-
-
-def _named(names: dict[str, list[Path]] | Path, output: str) -> list[Path]:
-    """The pictures of the aligned face `output`: at the same place, else of the same name."""
-    if isinstance(names, Path):
-        return [names]
-    output = Path(output).with_suffix("")
-    return names.get(f"/{output.as_posix()}") or names.get(output.name, [])
-
-
-def _one(names: dict[str, list[Path]] | Path, output: str, folder: Path | str) -> Path:
-    found = _named(names, output)
-    if len(found) != 1:
-        raise ValueError(
-            f"{folder}: {len(found) or 'no'} pictures are named like the aligned "
-            f"face {output}; it takes one"
+        if (
+            entries := [
+                f for f in manifest.faces(record) if faces.of(aligned / f["output"], aligned)
+            ]
         )
-    return found[0]
+    ]
+    if not pasted:
+        raise ValueError(f"{completed}: no face is named like one of {aligned / manifest.FILE}")
+    with files.locked(out):
+        for record, places in pasted:
+            path = out / f"{record['name']}.png"
+            try:
+                _paste(record, places, aligned, path, blend)
+            except ValueError as error:
+                pass_over(error)
+            else:
+                yield path
 
 
-def read_mask(path: Path, size: int) -> np.ndarray:
-    """A painted mask, white = hole, as float32 (size, size, 1), 1 = known."""
-    painted = cv2.resize(codecs.read(path, 1), (size, size), interpolation=cv2.INTER_NEAREST)
-    return (painted < MASK_WHITE).astype(np.float32)[..., None]
+@dataclass(frozen=True)
+class _Pasted:
+    """An aligned face of the manifest, its completed one, and the file of its mask."""
+
+    entry: dict
+    face: Path
+    mask: Path | None
+
+    @classmethod
+    def of(
+        cls, entry: dict, aligned: Path, faces: files.Namesakes, masks_of: files.Namesakes | None
+    ) -> Self:
+        def one(place: files.Namesakes) -> Path:
+            found = place.of(aligned / entry["output"], aligned)
+            if len(found) != 1:
+                raise ValueError(
+                    f"{place.place}: {len(found) or 'no'} pictures are named like the aligned "
+                    f"face {entry['output']}; it takes one"
+                )
+            return found[0]
+
+        return cls(entry, one(faces), masks_of and one(masks_of))
+
+
+def _paste(record: dict, places: Sequence[_Pasted], aligned: Path, path: Path, blend: str) -> None:
+    """Paste the faces of one photograph and write it."""
+    photograph = codecs.read_picture(aligned / record["source"])
+    pixels, known = photograph.pixels, np.ones((*photograph.pixels.shape[:2], 1), np.float32)
+    for place in places:
+        face = codecs.read(place.face)
+        scale = len(face) / record["settings"]["size"]
+        matrix = geometry.for_face(np.array(place.entry["matrix"]), scale)
+        mask = place.mask and masks.from_file(place.mask, face.shape[:2])
+        pixels = paste_back(pixels, face, matrix, mask, blend=blend)
+        covered = np.zeros((*face.shape[:2], 1), np.float32) if mask is None else mask
+        known = np.minimum(known, geometry.unwarp_mask(covered, matrix, pixels.shape))
+    codecs.write(path, pixels, like=photograph, mask=known)
 
 
 def paste_back(

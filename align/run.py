@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -14,7 +13,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
 import cli
 from align import geometry, landmarks, manifest
@@ -63,29 +61,29 @@ def align(
     Yields (record, whether an earlier run had done it): the earlier ones, then the others as they
     are done, both in the order of the inputs. Stopped at any moment, it goes on when run again.
     Raises ValueError for a missing input, an unknown option, or an `out` that holds faces aligned
-    with other settings.
+    with other settings or that another process is writing into.
     """
     out = Path(out)
     landmarks.predictor_path(settings.predictor)
     geometry.anchor_positions(settings.landmarks, settings.size, settings.scale)
     inputs = find_inputs(Path(source), out)
-    out.mkdir(parents=True, exist_ok=True)
-    earlier = {record["source"]: record for record in manifest.read(out)}
-    _check_settings(earlier.values(), settings, out)
-    jobs = list(_jobs(inputs, Path(source), out, keep_tree, earlier))
-    todo = [job for job in jobs if not _is_done(earlier.get(job.source), out)]
-    for job in todo:
-        earlier.pop(job.source, None)
-    manifest.write(out, earlier.values())  # without what is redone, and without a torn line
-    for job in jobs:
-        if job.source in earlier:
-            yield earlier[job.source], True
-    with manifest.appending(out) as append:
-        for record in _align_all(todo, settings, workers or default_workers()):
-            append(record)
-            yield record, False
-    if earlier and todo:
-        manifest.sort(out, [job.source for job in jobs])
+    with files.locked(out):
+        earlier = {record["source"]: record for record in manifest.read(out)}
+        _check_settings(earlier.values(), settings, out)
+        jobs = list(_jobs(inputs, Path(source), out, settings, keep_tree, earlier))
+        todo = [job for job in jobs if not _is_done(earlier.get(job.source), out)]
+        for job in todo:
+            earlier.pop(job.source, None)
+        manifest.write(out, earlier.values())  # without what is redone, and without a torn line
+        for job in jobs:
+            if job.source in earlier:
+                yield earlier[job.source], True
+        with manifest.appending(out) as append:
+            for record in _align_all(todo, settings, workers or default_workers()):
+                append(record)
+                yield record, False
+        if earlier and todo:
+            manifest.sort(out, [job.source for job in jobs])
 
 
 def default_workers() -> int:
@@ -95,39 +93,35 @@ def default_workers() -> int:
 
 def find_inputs(source: Path, out: Path) -> list[Path]:
     """The pictures of `source`, except those in `out`, where that lies inside."""
-    inside = out.resolve()
-    found = [path for path in files.find([source]) if inside not in path.resolve().parents]
+    inside = files.real(out)
+    found = [path for path in files.find([source]) if inside not in files.real(path).parents]
     if not found:
         raise ValueError(f"{source}: no pictures besides those inside {out}")
     return found
 
 
 def _jobs(
-    inputs: list[Path], root: Path, out: Path, keep_tree: bool, earlier: dict[str, dict]
+    inputs: list[Path],
+    root: Path,
+    out: Path,
+    settings: Settings,
+    keep_tree: bool,
+    earlier: dict[str, dict],
 ) -> Iterator[Job]:
-    """Give every input a name that no other has, whatever the case; an earlier run's names stay."""
-    sources = [os.path.relpath(path.absolute(), out.resolve()) for path in inputs]
-    names = {key: record["name"] for key, record in earlier.items()}
-    taken = {name.casefold() for name in names.values()}
+    """Give every input a name that no other has; an earlier run's names stay."""
+    sources = [os.path.relpath(path.absolute(), files.real(out)) for path in inputs]
+    given = {key: record["name"] for key, record in earlier.items()}
+    names = files.Names(given.values(), room=len("-face999.png" if settings.all_faces else ".png"))
     for path, source in zip(inputs, sources, strict=True):
-        if source not in names:
-            candidates = _candidates(path, root, keep_tree)
-            names[source] = next(name for name in candidates if name.casefold() not in taken)
-            taken.add(names[source].casefold())
-        yield Job(path, source, out, names[source])
+        if source not in given:
+            given[source] = names.give(*_candidates(path, root, keep_tree))
+        yield Job(path, source, out, given[source])
 
 
-def _candidates(path: Path, root: Path, keep_tree: bool) -> Iterator[str]:
-    """a/b/c.jpg: c, then a_b_c, then a_b_c_2, ...; with keep_tree a/b/c, then a/b/c_2, ..."""
+def _candidates(path: Path, root: Path, keep_tree: bool) -> list[str]:
+    """a/b/c.jpg: c, else a_b_c; with keep_tree a/b/c."""
     parts = (path.relative_to(root) if path != root else Path(path.name)).with_suffix("").parts
-    if not keep_tree:
-        yield parts[-1]
-    whole = ("/" if keep_tree else "_").join(parts)
-    yield whole
-    number = 2
-    while True:
-        yield f"{whole}_{number}"
-        number += 1
+    return ["/".join(parts)] if keep_tree else [parts[-1], "_".join(parts)]
 
 
 def _is_done(record: dict | None, out: Path) -> bool:
@@ -199,11 +193,11 @@ def align_picture(job: Job, settings: Settings) -> dict:
     """Align the face, or faces, of one photograph, write them, and return its manifest record."""
     record = {"source": job.source, "name": job.name, "status": "unreadable"}
     try:
-        image, size = read_reduced(job.path)
+        image, size, notes = codecs.read_reduced(job.path, 3, WHOLE_PIXELS)
     except ValueError as error:
         reason = cli.one_line(error).removeprefix(f"{job.path}: ")
         return record | {"reason": reason, "settings": _recorded(settings)}
-    record |= {"source_size": list(size)}
+    record |= {"source_size": list(size)} | ({"notes": list(notes)} if notes else {})
     found = landmarks.find_faces(image, settings.predictor)
     placed = [place for face in found if (place := _place(face, settings, image, size))]
     if not placed:
@@ -250,33 +244,3 @@ def _write_faces(
         )
         written.append({"box": box, "matrix": matrix.tolist(), "output": output})
     return written
-
-
-def read_reduced(path: Path | str) -> tuple[np.ndarray, tuple[int, int]]:
-    """A photograph as uint8 (H, W, 3), upright, and its full (width, height).
-
-    One of more than WHOLE_PIXELS is read at 1/2, 1/4 or 1/8 of its size, which bounds the memory;
-    alpha is ignored then. Raises ValueError if it cannot be read.
-    """
-    width, height = _size_in_file(path)
-    divisor = next((d for d in (1, 2, 4) if width * height <= d * d * WHOLE_PIXELS), 8)
-    if divisor == 1:
-        image = codecs.read(path)
-        return image, image.shape[1::-1]
-    image = cv2.imread(str(path), getattr(cv2, f"IMREAD_REDUCED_COLOR_{divisor}"))
-    if image is None:
-        raise ValueError(f"{path}: not a readable picture (damaged)")
-    if (height > width) != (image.shape[0] > image.shape[1]):  # OpenCV has turned it upright
-        width, height = height, width
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image), (width, height)
-
-
-def _size_in_file(path: Path | str) -> tuple[int, int]:
-    """(width, height) as a picture's header says, before any EXIF turn; (0, 0) if there is none."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                return image.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return 0, 0  # codecs.read tells why

@@ -26,6 +26,7 @@ WRITTEN = (
     "before.png",
     "masked.png",
     "lowres.png",
+    "completion.gif",
 )
 
 

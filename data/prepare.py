@@ -7,16 +7,13 @@ settings have changed, or its SHA-256 differs.
 """
 
 import argparse
-import fcntl
 import hashlib
 import json
 import os
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -27,7 +24,7 @@ from tqdm import tqdm
 import cli
 from data import tfrecord
 from pictures import codecs
-from pictures.files import find
+from pictures.files import find, locked
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,8 @@ def prepare(
     """
     source, out = Path(source), Path(out)
     files = [str(file) for file in find([source])]
-    with _reserved(out, settings):
+    with locked(out):
+        _must_be_ours(out, settings)
         groups = [files[i : i + images_per_shard] for i in range(0, len(files), images_per_shard)]
         paths = [tfrecord.shard_path(out, i, len(groups)) for i in range(len(groups))]
         _remove_leftovers(out, paths)
@@ -134,9 +132,9 @@ def _fingerprint(source: Path, files: list[str], settings: Settings) -> str:
     """SHA-256 over the settings and the name, size and time of change of every file of a shard."""
     digest = hashlib.sha256(json.dumps([tfrecord.FORMAT, asdict(settings)]).encode())
     for file in files:
-        status = os.stat(file)
+        status = os.stat(file) if os.path.exists(file) else os.lstat(file)  # a link to nowhere
         name = os.path.relpath(file, source)
-        digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+        digest.update(os.fsencode(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0"))
     return digest.hexdigest()
 
 
@@ -170,22 +168,6 @@ def _manifest(paths: list[Path], settings: Settings) -> dict:
         "labels": dict(sorted(labels.items())),
         "skipped": skipped,
     }
-
-
-@contextmanager
-def _reserved(out: Path, settings: Settings) -> Iterator[None]:
-    """Create the folder, refuse one with other contents, and lock it against a second process (the
-    lock ends with the process, however it ends)."""
-    out.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(out, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _must_be_ours(out, settings)
-        yield
-    except BlockingIOError:
-        raise ValueError(f"{out}: another process is preparing this folder") from None
-    finally:
-        os.close(descriptor)
 
 
 def _must_be_ours(out: Path, settings: Settings) -> None:
@@ -228,7 +210,7 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     settings = Settings(options.size, options.channels, options.crop)
     began = time.monotonic()
@@ -236,14 +218,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.source, options.out, settings, options.images_per_shard, options.workers
     )
     seconds = time.monotonic() - began
-    for name, reason in manifest["skipped"][:10]:
-        print(f"skipped {name}: {reason}", file=sys.stderr)
+    for name, reason in manifest["skipped"]:
+        cli.pass_over(f"{options.source / name}: {reason}")
     size = sum(shard["bytes"] for shard in manifest["shards"])
     print(
         f"{options.out}: {manifest['count']} pictures, {size / 1e6:.1f} MB, "
         f"{len(manifest['shards'])} shards ({kept} were there already); "
-        f"{len(manifest['skipped'])} files skipped (see {tfrecord.MANIFEST}); {seconds:.1f} seconds"
+        f"{len(manifest['skipped'])} passed over (see {tfrecord.MANIFEST}); {seconds:.1f} seconds"
     )
+    return cli.status(len(manifest["skipped"]), manifest["count"] + len(manifest["skipped"]))
 
 
 if __name__ == "__main__":

@@ -79,7 +79,9 @@ def sha256(path: Path) -> str:
 
 def write_json(path: Path, content: dict) -> None:
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), "utf-8")
+        # A name that is no text, as of old archives, is written with JSON's own escapes.
+        text = json.dumps(content, indent=1, ensure_ascii=False)
+        temporary.write_bytes(text.encode(errors="backslashreplace"))
 
 
 def read_json(path: Path) -> dict:

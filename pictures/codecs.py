@@ -1,104 +1,126 @@
-"""Pictures: find, read, fit, write. The only place, with data/, where [-1, 1] and bytes meet."""
+"""Pictures: read, fit, write. The only place, with data/, where [-1, 1] and bytes meet.
 
+Every program reads through here: each kind of file that formats lists, turned as viewers turn it,
+its colours as sRGB's, its 16 bits as 8. Whatever a decoder raises, a file gives pixels or a
+ValueError of one line that names it.
+"""
+
+import io
+import os
+import re
+import stat
 import struct
-import warnings
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image, PngImagePlugin
 
+from pictures import colours, decoding, formats, metadata
+from pictures.decoding import array_of, to_eight_bits
 from pictures.files import replacing
+from pictures.formats import Format
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+MOST_BYTES = 2**31 - 1  # of a file
+CALLED = {"exif": "EXIF", "icc_profile": "profile", "xmp": "XMP", "chunks": "gAMA"}
 
 
 @dataclass(frozen=True)
 class Picture:
     """A decoded picture and what it takes to write another one of its kind.
 
-    pixels: uint8 (H, W, 3), or (H, W, 1) if the file is grey. alpha: uint8 (H, W) or None.
-    keep: EXIF and ICC profile for Pillow's save; without orientation, as the pixels are upright,
-    and without the thumbnail, which would go on showing this picture.
+    pixels: uint8 (H, W, 3) in sRGB, or (H, W, 1) if the file is grey; white where it is fully
+    transparent. alpha: uint8 or uint16 (H, W), or None. own: the same pixels as the file has them,
+    uint16 or in the colours of its profile, or None if that is no different. keep: exif (of upright
+    pixels, without thumbnail), icc_profile, dpi, xmp, chunks. turn: the EXIF orientation, 1 to 8,
+    of the pixels in the file. notes: what else somebody who gave this file should know.
     """
 
     pixels: np.ndarray
     alpha: np.ndarray | None
     format: str
     keep: dict = field(default_factory=dict)
+    own: np.ndarray | None = None
+    turn: int = 1
+    notes: tuple[str, ...] = ()
+
+    @property
+    def mode(self) -> str:
+        return "L" if self.pixels.shape[2] == 1 else "RGB"
+
+
+# Read
 
 
 def read(path: Path | str, channels: int = 3) -> np.ndarray:
-    """Pixels of a file as uint8 (H, W, channels), upright, whatever its mode; alpha onto white.
+    """Pixels of a file as uint8 (H, W, channels), upright, in sRGB; what is transparent on white.
 
     Raises ValueError, in one line that names the file, if it cannot be decoded.
     """
-    image = _decode(path)
-    if _has_alpha(image):
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return _pixels(image, channels)
+    return on_white(read_picture(path), channels)
 
 
 def read_picture(path: Path | str) -> Picture:
-    """Like read, but keeps grey grey, alpha apart, and format, EXIF and ICC profile for write."""
-    image = _decode(path)
-    image_format = _format_of(path)
-    alpha = None
-    if _has_alpha(image):
-        image = image.convert("LA" if image.mode == "LA" else "RGBA")
-        alpha = np.asarray(image.getchannel("A"))
-    keep = {k: v for k in ("exif", "icc_profile") if (v := image.info.get(k))}
-    if image.mode == "CMYK":
-        keep.pop("icc_profile", None)  # it describes inks; the pixels are RGB from here on
-    grey = image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16")
-    return Picture(_pixels(image, 1 if grey else 3), alpha, image_format, keep)
+    """Like read, but keeps grey grey, alpha apart, and what it takes to write its like."""
+    return decode(load(path), path)
 
 
-def _decode(path: Path | str) -> Image.Image:
+def read_reduced(
+    path: Path | str, channels: int, most_pixels: int
+) -> tuple[np.ndarray, tuple[int, int], tuple[str, ...]]:
+    """Like read, but a picture of more than most_pixels at 1/2, 1/4 or 1/8 of its size, which for
+    JPEG bounds the memory. Returns pixels, the full (width, height), and notes."""
+    picture, size = _decoded(load(path), path, most_pixels)
+    notes = picture.notes
+    if colours.to_srgb(picture.keep.get("icc_profile"), picture.mode):
+        notes += ("its colours are converted to sRGB",)
+    return on_white(picture, channels), size, notes
+
+
+def load(path: Path | str) -> bytes:
+    """The bytes of a file. Raises ValueError, in one line that names it, where there are none."""
     try:
-        with warnings.catch_warnings():
-            # Pillow warns at 89 megapixels, refuses at twice that: large photographs are welcome.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                return _upright(image)
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            os.listdir(path)  # which says why files.find could not
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError(f"{path}: not a file")
+        if status.st_size > MOST_BYTES:
+            raise ValueError(f"{path}: a file of {status.st_size / 1e9:.1f} GB is too large")
+        return Path(path).read_bytes()
     except FileNotFoundError:
-        raise ValueError(f"{path}: no such file") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        why = "empty file" if Path(path).is_file() and not Path(path).stat().st_size else error
-        why = " ".join(str(why).split()).replace(f"{str(path)!r}", "it")
-        raise ValueError(f"{path}: not a readable picture ({why})") from None
+        what = "a link that leads nowhere" if os.path.islink(path) else "no such file"
+        raise ValueError(f"{path}: {what}") from None
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror or error}") from None
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Decoded, turned as its EXIF says; damaged EXIF is dropped, a thumbnail in it always."""
+def decode(data: bytes, name: Path | str) -> Picture:
+    """read_picture for the bytes of a file; name is for the message."""
+    return _decoded(data, name)[0]
+
+
+def _decoded(
+    data: bytes, name: Path | str, most_pixels: int | None = None
+) -> tuple[Picture, tuple[int, int]]:
     try:
-        image = ImageOps.exif_transpose(image)
-        if image.getexif().get_ifd(ExifTags.IFD.IFD1):
-            image.info["exif"] = image.getexif().tobytes()  # writes no thumbnail
-    except (SyntaxError, struct.error):
-        image.info.pop("exif", None)
-        image.load()
-    return image
+        fields, size = decoding.decode(data, most_pixels)
+    except Exception as error:  # decoders raise what they like: SyntaxError, KeyError, cv2.error
+        why = " ".join(str(error).split()) or type(error).__name__
+        why = re.sub(r"<_io.BytesIO object at \w+>", "it", why) if data else "empty file"
+        raise ValueError(f"{name}: not a readable picture ({why})") from None
+    return Picture(**fields), size
 
 
-def _format_of(path: Path | str) -> str:
-    with Image.open(path) as image:
-        return image.format
-
-
-def _has_alpha(image: Image.Image) -> bool:
-    return image.mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in image.info
-
-
-def _pixels(image: Image.Image, channels: int) -> np.ndarray:
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        values = np.asarray(image).astype(np.float64)
-        # 16-bit files span 0 to 65535; floating-point ones have no agreed range but 8-bit.
-        values = values / 257 if image.mode != "F" else values
-        image = Image.fromarray(np.clip(np.round(values), 0, 255).astype(np.uint8))
-    pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
-    return pixels if pixels.ndim == 3 else pixels[..., None]
+def on_white(picture: Picture, channels: int) -> np.ndarray:
+    """Its pixels as uint8 (H, W, channels), laid onto white where they are transparent."""
+    image = to_pillow(picture.pixels)
+    if picture.alpha is not None:
+        image = image.convert("RGBA")
+        image.putalpha(Image.fromarray(to_eight_bits(picture.alpha)))
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return array_of(image.convert("L" if channels == 1 else "RGB"))
 
 
 def fit(pixels: np.ndarray, size: int, crop: int | None = None) -> np.ndarray:
@@ -116,7 +138,7 @@ def resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     """uint8 (H, W, C) resampled to (height, width, C), Lanczos, antialiased when it shrinks."""
     if pixels.shape[:2] == (height, width):
         return pixels
-    image = _to_pillow(pixels).resize((width, height), Image.Resampling.LANCZOS)
+    image = to_pillow(pixels).resize((width, height), Image.Resampling.LANCZOS)
     return np.asarray(image).reshape(height, width, pixels.shape[2])
 
 
@@ -130,25 +152,147 @@ def to_bytes(values: np.ndarray) -> np.ndarray:
     return np.clip(np.rint((np.asarray(values) + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
-def write(path: Path | str, pixels: np.ndarray, like: Picture | None = None, **options) -> None:
+# Write
+
+
+def write(
+    path: Path | str,
+    pixels: np.ndarray,
+    like: Picture | None = None,
+    mask: np.ndarray | None = None,
+    **options,
+) -> None:
     """Write uint8 (H, W, 1 or 3) to path, format by its suffix: to a temporary name, then renamed.
 
-    With `like`, its alpha (not in JPEG and BMP), EXIF and ICC profile are kept. All but JPEG hold
-    the pixels exactly. Other options go to Pillow's save.
+    With `like`, its metadata and transparency are kept, its bits and colours too; with a mask
+    besides, (H, W, 1), its known pixels (1) are written as they are in its file, and the others
+    are opaque. What the format cannot hold is left out: see what_is_lost. All formats but JPEG hold
+    the pixels exactly. Other options go to Pillow's save. Raises ValueError for a suffix that is
+    not written, or too long a side.
     """
-    image = _to_pillow(pixels)
-    suffix = Path(path).suffix.lower()
+    form = formats.for_writing(path)
+    _check_sides(form, pixels)
+    options = form.options | options
+    alpha = None
     if like is not None:
-        options = like.keep | options
-        if like.alpha is not None and suffix not in (".jpg", ".jpeg", ".bmp"):
-            image.putalpha(Image.fromarray(like.alpha))
-    if suffix in (".jpg", ".jpeg"):
-        options = {"quality": 95, "subsampling": 0} | options
-    elif suffix == ".webp":
-        options = {"lossless": True, "exact": True} | options
+        pixels, alpha = _as_in_file(pixels, like, mask)
+        options = _kept(like, form)[0] | options
+        if not form.deep:
+            pixels = to_eight_bits(pixels)
+        if alpha is not None and (pixels.dtype == np.uint8 or not form.alpha):
+            alpha = to_eight_bits(alpha)
+    if alpha is not None and not form.alpha:
+        pixels, alpha = on_white(Picture(pixels, alpha, form.name), pixels.shape[2]), None
     with replacing(path) as temporary:
-        image.save(temporary, **options)
+        if pixels.dtype == np.uint16:
+            temporary.write_bytes(_deep_png(pixels, alpha, options))
+            return
+        image = to_pillow(pixels)
+        if alpha is not None:
+            image.putalpha(Image.fromarray(alpha))
+        image.save(temporary, format=form.name, **options)
 
 
-def _to_pillow(pixels: np.ndarray) -> Image.Image:
+def what_is_lost(picture: Picture, path: Path | str) -> list[str]:
+    """What of a picture a file of this name cannot hold, each a part of a sentence.
+
+    Raises ValueError where it cannot hold the pixels.
+    """
+    form = formats.for_writing(path)
+    _check_sides(form, picture.pixels)
+    kind = form.suffixes[0].removeprefix(".")
+    lost = [f"{kind} cannot hold its {what}" for what in _kept(picture, form)[1]]
+    if picture.own is not None and picture.own.dtype == np.uint16:
+        lost.append("its hole is filled from 8 bits" if form.deep else f"{kind} holds 8 bits of 16")
+    if picture.alpha is not None and not form.alpha:
+        lost.append(f"{kind} holds no transparency: it is laid onto white")
+    return lost
+
+
+def _check_sides(form: Format, pixels: np.ndarray) -> None:
+    longest = max(pixels.shape[:2])
+    if longest > form.longest:
+        kind = form.suffixes[0].removeprefix(".")
+        raise ValueError(f"a side of {longest:,} pixels: {kind} holds at most {form.longest:,}")
+
+
+def _as_in_file(
+    pixels: np.ndarray, like: Picture, mask: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pixels in the bits and colours of a picture's file, and alpha (H, W)."""
+    if back := colours.from_srgb(like.keep.get("icc_profile"), like.mode):
+        pixels = array_of(back(to_pillow(pixels)))
+    if like.own is not None:
+        if like.own.dtype == np.uint16:
+            pixels = pixels.astype(np.uint16) * np.uint16(257)
+        if mask is not None:
+            pixels = np.where(mask > 0, like.own, pixels)
+    alpha = like.alpha
+    if alpha is not None and mask is not None:
+        alpha = np.where(mask[..., 0] > 0, alpha, np.iinfo(alpha.dtype).max)
+    return pixels, alpha
+
+
+def _kept(picture: Picture, form: Format) -> tuple[dict, list[str]]:
+    """Options for Pillow's save that keep a picture's metadata, and what of it cannot be kept."""
+    options, lost = {}, []
+    for name, value in picture.keep.items():
+        option = _option(form, name, value)
+        if name in form.keeps and _can_write(form, picture.mode, option):
+            options |= option
+        else:
+            lost.append(CALLED.get(name, name))
+    if form.name == "PNG":  # two kinds in one option
+        info = PngImagePlugin.PngInfo()
+        for name, content in picture.keep.get("chunks", ()):
+            info.add(name, content)
+        if "xmp" in picture.keep:
+            info.add_itxt("XML:com.adobe.xmp", picture.keep["xmp"].decode("utf-8", "replace"))
+        options["pnginfo"] = info
+    return options, lost
+
+
+def _option(form: Format, name: str, value) -> dict:
+    if form.name == "PNG" and name in ("chunks", "xmp"):
+        return {}
+    if form.name == "TIFF" and name == "xmp":
+        return {"tiffinfo": {700: value}}
+    return {name: value}
+
+
+def _can_write(form: Format, mode: str, option: dict) -> bool:
+    """Whether a format takes it: asked of the encoder, with a picture of one pixel."""
+    try:
+        Image.new(mode, (1, 1)).save(io.BytesIO(), form.name, **form.options, **option)
+    except Exception:  # encoders raise what they like: ValueError, struct.error, KeyError
+        return False
+    return True
+
+
+def _deep_png(pixels: np.ndarray, alpha: np.ndarray | None, options: dict) -> bytes:
+    """A PNG of 16 bits, which Pillow does not write but for grey: pixels uint16 (H, W, 1 or 3).
+
+    Pillow's PNG of one pixel has all but the size, the depth and the pixels."""
+    mode = ("L" if pixels.shape[2] == 1 else "RGB") + "A" * (alpha is not None)
+    if alpha is not None:
+        pixels = np.dstack([pixels, alpha.astype(np.uint16)])
+    one = io.BytesIO()
+    Image.new(mode, (1, 1)).save(one, "PNG", **options)
+    height, width = pixels.shape[:2]
+    rows = pixels.astype(">u2").reshape(height, -1).view(np.uint8)
+    rows[1:] = rows[1:] - rows[:-1]  # the filter Up, which is number 2
+    packed = zlib.compress(np.insert(rows, 0, 2, axis=1).tobytes())
+    parts = [metadata.PNG_HEADER]
+    for name, _, content, _ in metadata.chunks(one.getvalue()):
+        if name == b"IHDR":
+            content = struct.pack(">IIB", width, height, 16) + content[9:]
+        elif name == b"IDAT":
+            content = packed
+        check = zlib.crc32(name + content)
+        parts.append(struct.pack(">I", len(content)) + name + content + struct.pack(">I", check))
+    return b"".join(parts)
+
+
+def to_pillow(pixels: np.ndarray) -> Image.Image:
+    """uint8 (H, W, 1 or 3) as a picture of mode L or RGB."""
     return Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))

@@ -1,44 +1,171 @@
-"""Picture files: which there are, and how a file is written so that none is ever half-written."""
+"""Files: which pictures there are, what they are called, and how one is written so that none is
+ever half-written."""
 
+import errno
+import fcntl
+import hashlib
 import os
 import re
 import shutil
+import unicodedata
 import uuid
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+import cli
+from pictures.formats import SUFFIXES, USUAL
+
+NAME_BYTES = 255  # of a file's name, on every usual file system
+NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL, errno.EIO)
 
 
-def find(paths: Iterable[Path | str]) -> list[Path]:
+# Which there are
+
+
+def find(paths: Iterable[Path | str], tell: Callable[[str], None] = cli.tell) -> list[Path]:
     """Picture files among `paths`; folders are searched to any depth. Sorted within each folder.
 
-    A file named outright is taken whatever its suffix. Raises ValueError for a path that does not
-    exist and for a folder that holds no picture.
+    Each file comes once, however often it is named or linked to. A file named outright is taken
+    whatever its suffix; of a folder, the files with a picture's suffix, whether they can be read or
+    not: links that lead nowhere and folders that cannot be searched are among them, and whoever
+    reads them says why not. `tell` gets a sentence about other files that a folder holds. Raises
+    ValueError for a path that does not exist and for a folder that holds no picture.
     """
-    found: dict[Path, None] = {}
+    found: dict[str, Path] = {}
     for path in map(Path, paths):
         if path.is_dir():
-            inside = _pictures_below(path)
+            inside, others = _below(path)
             if not inside:
-                raise ValueError(f"{path}: no pictures in this folder ({', '.join(SUFFIXES)})")
-            found.update(dict.fromkeys(inside))
-        elif path.exists():
-            found[path] = None
+                raise ValueError(f"{path}: no pictures in this folder ({', '.join(USUAL)})")
+            if others:
+                kinds = ", ".join(f"{n} {kind}" for kind, n in others.most_common())
+                tell(f"{path}: left out what is no picture: {kinds}")
+            for real, file in inside.items():
+                found.setdefault(real, file)
+        elif os.path.lexists(path):
+            found.setdefault(os.path.realpath(path), path)
         else:
             raise ValueError(f"{path}: no such file or folder")
-    return list(found)
+    return list(found.values())
 
 
-def _pictures_below(folder: Path) -> list[Path]:
-    files = (
-        Path(parent, name)
-        for parent, _, names in os.walk(folder, followlinks=True)
-        for name in names
-        if name.lower().endswith(SUFFIXES) and not name.startswith(".")
-    )
-    return sorted(files)
+def _below(folder: Path) -> tuple[dict[str, Path], Counter]:
+    """The pictures in a folder by their real paths, in order, and how many others of each suffix.
+    Files come before links to them; a folder that links lead to again is not entered again."""
+    found, others, unreadable, entered = [], Counter(), [], set()
+    for parent, folders, names in os.walk(
+        folder, followlinks=True, onerror=lambda error: unreadable.append(Path(error.filename))
+    ):
+        real = os.path.realpath(parent)
+        if real in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        folders.sort()
+        for name in names:
+            path = Path(parent, name)
+            if name.startswith("."):
+                continue
+            if name.lower().endswith(SUFFIXES):
+                linked = path.is_symlink()
+                found.append((linked, path, os.path.realpath(path) if linked else f"{real}/{name}"))
+            else:
+                others[path.suffix.lower() or "without a suffix"] += 1
+    once: dict[str, Path] = {}
+    for _, path, real in sorted(found):
+        once.setdefault(real, path)
+    inside = sorted([*once.items(), *((str(p), p) for p in unreadable)], key=lambda pair: pair[1])
+    return dict(inside), others
+
+
+def real(path: Path | str) -> Path:
+    """The path without links; of a link that leads nowhere or to itself, what is known of it."""
+    return Path(os.path.realpath(path))
+
+
+# What they are called
+
+
+def same_name(name: str) -> str:
+    """A name in the one form in which all its spellings are equal: some systems compose letters
+    with their accents, and some take them apart."""
+    return unicodedata.normalize("NFC", name)
+
+
+class Namesakes:
+    """The pictures of a folder, to be found by the names of others; a single file is everybody's.
+
+    Raises ValueError as find does.
+    """
+
+    def __init__(self, place: Path | str):
+        self.place = Path(place)
+        self._by_stem = defaultdict(list)
+        for path in find([self.place]):
+            self._by_stem[same_name(path.stem)].append(path)
+
+    def of(self, path: Path, root: Path | None = None, but: Path | None = None) -> list[Path]:
+        """Those of the same stem, whatever the suffix, except the file `but`. Of several, the one
+        at the same place below its folder as path below root, or in a folder called alike."""
+        if not self.place.is_dir():
+            return [self.place]
+        same = [p for p in self._by_stem[same_name(path.stem)] if but is None or real(p) != but]
+        below = path.relative_to(root).parent if root else None
+        for is_nearer in (
+            lambda other: other.relative_to(self.place).parent == below,
+            lambda other: real(other).parent.name == real(path).parent.name,
+        ):
+            nearer = [other for other in same if is_nearer(other)]
+            if len(nearer) == 1:
+                return nearer
+        return same
+
+
+class Names:
+    """Names for files, each given once: whatever the case and the composition of their letters,
+    and never too long. taken: names that are no longer free; room: bytes that a suffix needs."""
+
+    def __init__(self, taken: Iterable[str] = (), room: int = 5):
+        self._taken = {_folded(name) for name in taken}
+        self._most = NAME_BYTES - room
+
+    def is_free(self, name: str) -> bool:
+        return _folded(name) not in self._taken
+
+    def give(self, *candidates: str, numbered: str = "{}_{}") -> str:
+        """The first candidate that is free, else the last one with a number, from 2 on."""
+        candidates = [self._cut(name) for name in candidates]
+        more = (self._cut(numbered.format(candidates[-1], n)) for n in count(2))
+        given = next((name for name in candidates if self.is_free(name)), None) or next(
+            name for name in more if self.is_free(name)
+        )
+        self._taken.add(_folded(given))
+        return given
+
+    def _cut(self, name: str) -> str:
+        """The name, or of one that is too long its start and a checksum."""
+        folder, _, last = name.rpartition("/")
+        if len(os.fsencode(last)) > self._most:
+            check = hashlib.sha256(os.fsencode(last)).hexdigest()[:8]
+            last = f"{_start(last, self._most - 9)}-{check}"
+        return f"{folder}/{last}" if folder else last
+
+
+def _folded(name: str) -> str:
+    return same_name(same_name(name).casefold())
+
+
+def _start(name: str, most: int) -> str:
+    """As many whole characters of a name as take at most so many bytes."""
+    while len(os.fsencode(name)) > most:
+        name = name[: max(most // 4, len(name) - 1)] if len(name) > most else name[:-1]
+    return name
+
+
+# How one is written
 
 
 @contextmanager
@@ -50,7 +177,8 @@ def replacing(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: libraries choose the format by it.
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    stem = _start(path.stem, NAME_BYTES - 10 - len(os.fsencode(path.suffix)))
+    temporary = path.with_name(f".{stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         yield temporary
         if path.is_dir():
@@ -77,3 +205,46 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(folder: Path | str, tell: Callable[[str], None] = cli.tell) -> Iterator[None]:
+    """Hold a folder, made if need be, against other processes that would write into it.
+
+    The lock is the folder's own and ends with the process, however it ends. ValueError if another
+    process holds it. Where the file system has no locks, `tell` gets a warning, and work goes on.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"{folder}: another process is writing into this folder") from None
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            tell(
+                f"warning: {folder} is on a file system without locks; "
+                "see to it that no other process writes into it"
+            )
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def set_aside(folder: Path | str, but: Iterable[str] = ()) -> Path:
+    """Move what a folder holds, `but` some names, to FOLDER-1 (or -2, ...) beside it; return that.
+
+    The folder itself stays, as it may be a link, the current folder or another disk; to another
+    disk files are copied, and removed when all are there.
+    """
+    folder = Path(folder)
+    place = Path(os.path.abspath(folder))  # of ".", its name; of a link, the link's
+    aside = next(p for n in count(1) if not (p := place.with_name(f"{place.name}-{n}")).exists())
+    aside.mkdir()
+    for path in folder.iterdir():
+        if path.name not in but:
+            shutil.move(path, aside / path.name)
+    return aside

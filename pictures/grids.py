@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pictures.codecs import _to_pillow
+from pictures.codecs import to_pillow
 from pictures.files import replacing
 
 
@@ -22,7 +22,7 @@ def grid(pixels: np.ndarray, columns: int | None = None) -> np.ndarray:
 
 def write_gif(path: Path | str, frames: Sequence[np.ndarray], seconds_per_frame: float) -> None:
     """Write uint8 (H, W, C) frames as an endless animation; the last is held for two seconds."""
-    pictures = [_to_pillow(frame).convert("RGB") for frame in frames]
+    pictures = [to_pillow(frame).convert("RGB") for frame in frames]
     durations = [round(1000 * seconds_per_frame)] * (len(pictures) - 1) + [2000]
     with replacing(path) as temporary:
         pictures[0].save(

@@ -4,7 +4,6 @@ Inside the program a mask is float32 (H, W, 1), exactly 1 where the picture is k
 hole. In a mask file, which people paint, white is the hole.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import cv2
 import numpy as np
 
 from pictures import codecs
-from pictures.files import find
+from pictures.files import Namesakes, real
 
 CHOICES = (
     "random",
@@ -201,17 +200,11 @@ def match(pictures: Sequence[Path], mask: Path, what: str = "mask") -> dict[Path
     picture is its own mask; `what` else it may be, and is called in messages. Raises ValueError
     naming the pictures that have no mask, or more than one.
     """
-    if not mask.is_dir():
-        find([mask])
-        return dict.fromkeys(pictures, mask)
-    files = defaultdict(list)
-    for file in find([mask]):
-        files[file.stem].append(file)
-    found = {}
-    for picture in pictures:
-        itself = picture.resolve() if what == "mask" else None
-        same = [file for file in files[picture.stem] if file.resolve() != itself]
-        found[picture] = _nearest(picture, same)
+    files = Namesakes(mask)
+    found = {
+        picture: files.of(picture, but=real(picture) if what == "mask" else None)
+        for picture in pictures
+    }
     for count, problem in ((0, f"no {what}"), (2, f"more than one {what}")):
         names = [p.name for p, masks in found.items() if min(len(masks), 2) == count]
         if names:
@@ -221,11 +214,6 @@ def match(pictures: Sequence[Path], mask: Path, what: str = "mask") -> dict[Path
                 "the same name, whatever its suffix, or give one file for all"
             )
     return {picture: masks[0] for picture, masks in found.items()}
-
-
-def _nearest(picture: Path, same: list[Path]) -> list[Path]:
-    nearest = [f for f in same if f.resolve().parent.name == picture.resolve().parent.name]
-    return nearest if len(same) > 1 and len(nearest) == 1 else same
 
 
 def dilate(mask: np.ndarray, pixels: float) -> np.ndarray:

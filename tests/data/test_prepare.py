@@ -168,7 +168,8 @@ def test_a_changed_picture_remakes_its_shard_alone(source, tmp_path):
 
 def test_a_kill_leaves_whole_shards_and_the_next_run_finishes(source, tmp_path):
     slowly = (
-        "import sys, time; from data import prepare; from pictures import codecs; read = codecs.read\n"
+        "import sys, time; from data import prepare; from pictures import codecs\n"
+        "read = codecs.read\n"
         "codecs.read = lambda *a: (time.sleep(.02), read(*a))[1]\n"
         "s, o = sys.argv[1:]\n"
         "prepare.prepare(s, o, prepare.Settings(8), images_per_shard=4, workers=1)"
@@ -246,7 +247,7 @@ def test_a_second_process_is_refused(source, tmp_path):
     out.mkdir()
     descriptor = os.open(out, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
-    with pytest.raises(ValueError, match="out: another process is preparing this folder"):
+    with pytest.raises(ValueError, match="out: another process is writing into this folder"):
         run(source, out)
     os.close(descriptor)
     run(source, out)
@@ -264,17 +265,36 @@ def test_a_full_disk_is_one_line_and_leaves_no_rest(source, tmp_path):
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_names_that_are_no_text_are_prepared(source, tmp_path):
+    name = os.fsdecode(b"caf\xe9.png")
+    os.rename(source / "ann" / "0.png", source / "ann" / name)
+    manifest, _ = run(source, tmp_path / "out")
+    indices = [tfrecord.read_json(path) for path in (tmp_path / "out").glob("shard-*.json")]
+    assert f"ann/{name}" in sum((index["names"] for index in indices), [])
+    assert manifest["count"] == 12
+    assert run(source, tmp_path / "out")[1] == 4  # all were there already
+
+
+def test_a_link_that_leads_nowhere_is_named(source, tmp_path):
+    (source / "gone.png").symlink_to("nothing.png")
+    manifest, _ = run(source, tmp_path / "out")
+    assert ["gone.png", "a link that leads nowhere"] in manifest["skipped"]
+
+
 # The command
 
 
 def test_the_command_says_what_it_did(source, tmp_path, capsys):
     out = str(tmp_path / "out")
-    prepare.main([str(source), out, "--size", "8", "--images-per-shard", "4", "--workers", "2"])
+    status = prepare.main(
+        [str(source), out, "--size", "8", "--images-per-shard", "4", "--workers", "2"]
+    )
+    assert status == 1  # one was passed over
     captured = capsys.readouterr()
     assert captured.out.startswith(
-        f"{out}: 12 pictures, 0.0 MB, 4 shards (0 were there already); 1 files skipped"
+        f"{out}: 12 pictures, 0.0 MB, 4 shards (0 were there already); 1 passed over"
     )
-    assert "skipped bob/1a.jpg: not a readable picture" in captured.err
+    assert f"passed over {source / 'bob/1a.jpg'}: not a readable picture" in captured.err
 
 
 def test_the_command_answers_faults_with_one_line(tmp_path, capsys):

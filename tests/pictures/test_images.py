@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data.drawn import drawn_faces
-from pictures import codecs, files, grids
+from pictures import codecs, grids
 
 FACE = drawn_faces(1, 24)[0]  # (24, 24, 3)
 WIDE = FACE[:10]  # (10, 24, 3)
@@ -27,32 +27,6 @@ def oriented(number: int) -> Image.Exif:
     exif[0x0112] = number
     exif[0x010E] = "a description"
     return exif
-
-
-# Finding
-
-
-def test_find_searches_folders_to_any_depth_in_any_case(tmp_path):
-    for name in ("b.PNG", "a.jpg", "deep/er/c.JpEg", "deep/d.webp", "e.BMP", "deep/notes.txt"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / ".hidden.png").touch()
-    names = [str(path.relative_to(tmp_path)) for path in files.find([tmp_path])]
-    assert names == ["a.jpg", "b.PNG", "deep/d.webp", "deep/er/c.JpEg", "e.BMP"]
-
-
-def test_find_takes_a_named_file_whatever_its_suffix_and_each_once(tmp_path):
-    odd = saved(tmp_path / "odd.tif", FACE)
-    other = saved(tmp_path / "other.png", FACE)
-    assert files.find([odd, other, odd]) == [odd, other]
-    assert files.find([other, tmp_path]) == [other]
-
-
-def test_find_names_what_is_missing_or_empty(tmp_path):
-    with pytest.raises(ValueError, match=r"nowhere: no such file or folder$"):
-        files.find([tmp_path / "nowhere"])
-    with pytest.raises(ValueError, match=r"no pictures in this folder \(\.png, \.jpg"):
-        files.find([tmp_path])
 
 
 # Reading
