@@ -11,7 +11,8 @@ import tensorflow as tf
 
 import ops
 from networks.config import Config
-from networks.dcgan import discriminator, fold, for_inference, generator
+from networks.dcgan import discriminator, generator
+from networks.folding import fold, folded
 from pictures import codecs, grids
 from search import latent
 from search.linear import LinearModel
@@ -19,6 +20,7 @@ from search.objective import Objective
 from training import checkpoint, devices, losses
 from training.augment import augment, fold_in
 from training.loop import Preview
+from training.recipe import Recipe, both
 from training.state import State
 
 ORIGINAL = Objective()
@@ -30,19 +32,26 @@ class DCGAN:
 
     shown = ("d_loss", "g_loss")
 
-    def __init__(self, config: Config, strategy: tf.distribute.Strategy | None = None):
-        self.config = config
+    def __init__(
+        self,
+        config: Config,
+        recipe: Recipe = Recipe(),  # noqa: B008 (frozen)
+        strategy: tf.distribute.Strategy | None = None,
+    ):
+        recipe.must_suit(config)
+        self.config, self.recipe = config, recipe
         self.strategy = strategy or tf.distribute.get_strategy()
         with self.strategy.scope():
-            self.generator = generator(config)
-            self.discriminator = discriminator(config)
-            self.average = generator(config) if config.ema else None
-            self.g_optimizer = _adam(config.g_lr, config.beta1)
-            self.d_optimizer = _adam(config.d_lr, config.beta1)
+            self.generator = generator(config, recipe.seed)
+            self.discriminator = discriminator(config, recipe.seed)
+            self.average = generator(config, recipe.seed) if recipe.ema else None
+            self.g_optimizer = _adam(recipe.g_lr, recipe.beta1)
+            self.d_optimizer = _adam(recipe.d_lr, recipe.beta1)
         networks = {"generator": self.generator, "discriminator": self.discriminator}
         self.state = State(
             kind="dcgan",
             config=config,
+            recipe=recipe,
             networks=networks | ({"average": self.average} if self.average else {}),
             optimizers={
                 "g": (self.g_optimizer, "generator"),
@@ -76,17 +85,16 @@ class DCGAN:
 
         They follow the weights.
         """
+        trained = self.average or self.generator, self.discriminator
         if self._inference is None:
-            config = for_inference(self.config)
-            self._inference = generator(config, ops.ColumnDense), discriminator(config)
+            self._inference = folded(trained[0], ops.ColumnDense), folded(trained[1])
             self._forward = [  # traced: op by op, a small network costs ten times as much
                 tf.function(partial(network, training=False), autograph=False)
                 for network in self._inference
             ]
         if self._folded != self.state.version:
-            weights = self.weights()
-            fold(weights, self._inference[0], "average" if self.average else "generator")
-            fold(weights, self._inference[1], "discriminator")
+            for network, target in zip(trained, self._inference, strict=True):
+                fold(network, target)
             self._folded = self.state.version
         return self._inference
 
@@ -140,7 +148,7 @@ class DCGAN:
         """64 samples of the same z's every time, and of the latest step real pictures, z and D's
         probabilities."""
         seen = {name: devices.local(value) for name, value in self._seen.items()}
-        pictures = {"G": self.sample(64, self.config.seed), "real": seen["real"][:64]}
+        pictures = {"G": self.sample(64, self.recipe.seed), "real": seen["real"][:64]}
         return Preview(
             {name: grids.grid(codecs.to_bytes(shown)) for name, shown in pictures.items()},
             {
@@ -154,18 +162,18 @@ class DCGAN:
         self, real: tf.Tensor, fake: tf.Tensor, seed: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         """Losses on real and on generated images and the penalty, each (N,), and both logits."""
-        config = self.config
-        real = augment(real, config.augment, fold_in(seed, 0))
-        fake = augment(fake, config.augment, fold_in(seed, 1))
+        recipe = self.recipe
+        real = augment(real, recipe.augment, fold_in(seed, 0))
+        fake = augment(fake, recipe.augment, fold_in(seed, 1))
         real_logits = self.discriminator(real, training=True)
         fake_logits = self.discriminator(fake, training=True)
-        real_loss, fake_loss = losses.discriminator_losses(config.loss, real_logits, fake_logits)
+        real_loss, fake_loss = losses.discriminator_losses(recipe.loss, real_logits, fake_logits)
         penalty = tf.zeros_like(real_loss)
-        if config.loss == "wgan-gp":
+        if recipe.loss == "wgan-gp":
             position = tf.random.stateless_uniform((tf.shape(real)[0], 1, 1, 1), fold_in(seed, 2))
             penalty += 10 * losses.gradient_penalty(self._critic, real, fake, position)
-        if config.r1:
-            penalty += config.r1 * losses.r1_penalty(self._critic, real)
+        if recipe.r1:
+            penalty += recipe.r1 * losses.r1_penalty(self._critic, real)
         return real_loss, fake_loss, penalty, real_logits, fake_logits
 
     def _critic(self, pictures: tf.Tensor) -> tf.Tensor:
@@ -173,14 +181,14 @@ class DCGAN:
 
     def generator_loss(self, fake: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Loss of G on its images (N, S, S, C), (N,)."""
-        fake = augment(fake, self.config.augment, seed)
-        return losses.generator_loss(self.config.loss, self.discriminator(fake, training=True))
+        fake = augment(fake, self.recipe.augment, seed)
+        return losses.generator_loss(self.recipe.loss, self.discriminator(fake, training=True))
 
     def train_step(self, real, step: tf.Tensor, z=None) -> dict[str, tf.Tensor]:
         """D's steps, then G's with the same z; returns losses, the last z, and D's logits.
 
         real: float32 (d_steps * N, S, S, C) in [-1, 1], per replica. step: int32 scalar; with
-        config.seed it decides every draw. z: (N, z_dim), drawn unless given.
+        recipe.seed it decides every draw. z: (N, z_dim), drawn unless given.
         """
         self.state.changed()
         self.state.build_optimizers()
@@ -190,7 +198,7 @@ class DCGAN:
     def _train_step(self, real, step: tf.Tensor, z=None) -> dict[str, tf.Tensor]:
         measured = self.strategy.run(self._replica_step, (real, step, z))
         if self.average:
-            self.state.update_averages(step, self.config.batch_size, self.config.ema)
+            self.state.update_averages(step, self.recipe.batch_size, self.recipe.ema)
         sums = {
             name: self.strategy.reduce("SUM", value, axis=None)
             for name, value in measured["losses"].items()
@@ -198,11 +206,11 @@ class DCGAN:
         return sums | measured["tensors"]
 
     def _replica_step(self, real: tf.Tensor, step: tf.Tensor, z: tf.Tensor | None) -> dict:
-        config = self.config
+        recipe = self.recipe
         context = tf.distribute.get_replica_context()
-        size = tf.shape(real)[0] // config.d_steps
+        size = tf.shape(real)[0] // recipe.d_steps
         global_size = tf.cast(size * context.num_replicas_in_sync, tf.float32)
-        seed = tf.stack([config.seed % 2**31, step])  # the draws of this step, on every replica
+        seed = tf.stack([recipe.seed % 2**31, step])  # the draws of this step, on every replica
         own = fold_in(seed, 1 + tf.cast(context.replica_id_in_sync_group, tf.int32))  # on this one
 
         def mean(values):  # this replica's share of the mean over the global batch
@@ -210,7 +218,7 @@ class DCGAN:
 
         # Every replica draws the global z and takes its rows: any number of replicas sees the same.
         zs = [z] if z is not None else self._draw_global_z(size, context, seed)
-        for i, (reals, z) in enumerate(zip(tf.split(real, config.d_steps), zs, strict=True)):
+        for i, (reals, z) in enumerate(zip(tf.split(real, recipe.d_steps), zs, strict=True)):
             with tf.GradientTape() as g_tape:
                 fake = self.generator(z, training=True)
             # Update D.
@@ -224,7 +232,7 @@ class DCGAN:
             self.d_optimizer.apply(gradients, variables)
 
         # Update G, first with the images D has just seen: no other forward pass is needed.
-        for i in range(config.g_steps):
+        for i in range(recipe.g_steps):
             if i > 0:
                 with tf.GradientTape() as g_tape:
                     fake = self.generator(z, training=True)
@@ -263,7 +271,7 @@ class DCGAN:
 
     def _draw_global_z(self, size: tf.Tensor, context, seed: tf.Tensor) -> list[tf.Tensor]:
         replicas, number = context.num_replicas_in_sync, context.replica_id_in_sync_group
-        shape = (self.config.d_steps, size * replicas, self.config.z_dim)
+        shape = (self.recipe.d_steps, size * replicas, self.config.z_dim)
         z = tf.random.stateless_uniform(shape, fold_in(seed, 0), -1, 1)
         return tf.unstack(z[:, number * size : (number + 1) * size])
 
@@ -366,7 +374,7 @@ class DCGAN:
         """The model that a checkpoint folder of ours or of TensorFlow 1 holds, ready to sample and
         complete. Raises ValueError where there is none."""
         saved = checkpoint.load(folder, warn)
-        model = cls(Config.from_dict(saved.config))
+        model = cls(*both(saved.config))
         model.state.restore(saved)
         return model
 

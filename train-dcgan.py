@@ -17,7 +17,8 @@ from training import course
 
 
 def parser() -> argparse.ArgumentParser:
-    from networks.config import D_NORMS, G_NORMS, LOSSES, PRECISIONS, PRESETS, describe_presets
+    from networks.config import D_NORMS, G_NORMS, PRECISIONS
+    from training.recipe import LOSSES, PRESETS, describe_presets
 
     p = argparse.ArgumentParser(
         description=__doc__,
@@ -71,14 +72,14 @@ def _policies(text: str) -> tuple[str, ...]:
 
 def main() -> int:
     arguments = parser().parse_args()
-    from networks.config import from_flags
+    from training.recipe import from_flags
 
-    config = from_flags(arguments)
+    config, recipe = from_flags(arguments)
 
     def build(batch_size, strategy):
         from model import DCGAN
 
-        return DCGAN(dataclasses.replace(config, batch_size=batch_size), strategy)
+        return DCGAN(config, dataclasses.replace(recipe, batch_size=batch_size), strategy)
 
     def watch(data, validation, crop):
         from measuring.watching import watch
@@ -88,14 +89,14 @@ def main() -> int:
     training = course.Training(
         image_size=config.image_size,
         channels=config.channels,
-        batch_size=config.batch_size,
-        seed=config.seed,
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
         build=build,
         watch=watch,
-        batches_per_step=config.d_steps,
-        mirrored="flip" in config.augment,
+        batches_per_step=recipe.d_steps,
+        mirrored="flip" in recipe.augment,
     )
-    return course.follow(arguments, training, plan=config)
+    return course.follow(arguments, training, plan=f"{config}\n{recipe}")
 
 
 if __name__ == "__main__":

@@ -112,7 +112,7 @@ def compare_recipes(recipes: dict[str, dict], options: argparse.Namespace) -> No
 
 def presets() -> dict[str, dict]:
     """Recipes of the program's presets beside the original one."""
-    from networks.config import PRESETS
+    from training.recipe import PRESETS
 
     return {f"preset {name}": recipe for name, recipe in PRESETS.items() if name != "original"}
 
@@ -274,14 +274,13 @@ def build(config: dict, batch_size: int):
     import tensorflow as tf
 
     from model import DCGAN
-    from networks.config import Config
+    from training.recipe import both
 
     tf.config.experimental.enable_op_determinism()  # as train-dcgan.py does
-    tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
-    model = DCGAN(Config(**tuples | {"batch_size": batch_size}))
+    model = DCGAN(*both(config | {"batch_size": batch_size}))
     rng = np.random.default_rng(0)
     side, channels, z_dim = model.config.image_size, model.config.channels, model.config.z_dim
-    count = batch_size * model.config.d_steps
+    count = batch_size * model.recipe.d_steps
     real = tf.constant(rng.uniform(-1, 1, (count, side, side, channels)), tf.float32)
     return model, real, lambda: tf.constant(rng.uniform(-1, 1, (batch_size, z_dim)), tf.float32)
 

@@ -81,7 +81,7 @@ class Watcher:
         if self.validation is not None:
             logits["validation"] = model.logits(codecs.to_float(self.validation))
         fake = model.logits(samples)
-        wasserstein = model.config.loss == "wgan-gp"
+        wasserstein = model.recipe.loss == "wgan-gp"
         border = (logits["training"].mean() + fake.mean()) / 2 if wasserstein else 0.0
         right = {name: (values > border).mean() for name, values in logits.items()}
         right["generated"] = (fake <= border).mean()

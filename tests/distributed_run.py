@@ -29,8 +29,8 @@ import tensorflow as tf  # noqa: E402
 
 from data.pipeline import Data, open_dataset  # noqa: E402
 from model import DCGAN  # noqa: E402
-from networks.config import Config  # noqa: E402
 from training import devices, loop  # noqa: E402
+from training.recipe import both  # noqa: E402
 from training.state import Position  # noqa: E402
 
 TINY = {"image_size": 16, "z_dim": 8, "gf_dim": 4, "df_dim": 4, "batch_size": 8}
@@ -78,7 +78,7 @@ def run_cases(name: str, pictures: str, shards: str, out: str, *recipes: str) ->
 def build(recipe: str, strategy: tf.distribute.Strategy) -> DCGAN:
     sgd = mock.patch("model._adam", lambda rate, beta1: keras.optimizers.SGD(0.5))
     with sgd if recipe == "sgd" else nullcontext():
-        return DCGAN(Config(**TINY, **RECIPES[recipe]), strategy)
+        return DCGAN(*both(TINY | RECIPES[recipe]), strategy)
 
 
 def start_over(model: DCGAN, weights: dict[str, np.ndarray]) -> None:

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from networks.config import POLICIES
+from training.recipe import POLICIES
 
 fold_in = tf.random.fold_in
 

@@ -96,7 +96,9 @@ def _beginning(state: State, data, run: Run) -> dict[str, int]:
     return {
         "the number of pictures": data.count,
         "the step": state.position.step,
-        "the checksum of the flags": zlib.crc32(repr((state.config, course)).encode()),
+        "the checksum of the flags": zlib.crc32(
+            repr((state.config, state.recipe, course)).encode()
+        ),
         "the checksum of the weights": zlib.crc32(weights),
     }
 

@@ -1,4 +1,8 @@
-"""Losses. Of training: on logits, one value per image. Of completion: one value per image."""
+"""Losses, one value per image: of training, on logits, and of completion.
+
+Logits are (N, 1), or a map of them (N, ...), as of a discriminator that judges patches; the loss of
+an image is then the mean over its map.
+"""
 
 from collections.abc import Callable
 
@@ -10,25 +14,30 @@ from ops import block_means
 def discriminator_losses(
     kind: str, real_logits: tf.Tensor, fake_logits: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Losses of D on real and on generated images, each (N,), from logits (N, 1).
+    """Losses of D on real and on generated images, each (N,), from logits (N, ...).
 
     gan: sigmoid cross-entropy, -log D(x) and -log(1 - D(G(z))) (Goodfellow et al. 2014);
     hinge: max(0, 1 - x), max(0, 1 + x) (Lim and Ye 2017); wgan-gp: -x, x (Gulrajani et al. 2017).
     """
-    real, fake = real_logits[:, 0], fake_logits[:, 0]
     match kind:
         case "gan":
-            return tf.nn.softplus(-real), tf.nn.softplus(fake)
+            real, fake = tf.nn.softplus(-real_logits), tf.nn.softplus(fake_logits)
         case "hinge":
-            return tf.nn.relu(1 - real), tf.nn.relu(1 + fake)
+            real, fake = tf.nn.relu(1 - real_logits), tf.nn.relu(1 + fake_logits)
         case "wgan-gp":
-            return -real, fake
+            real, fake = -real_logits, fake_logits
+    return per_image(real), per_image(fake)
 
 
 def generator_loss(kind: str, fake_logits: tf.Tensor) -> tf.Tensor:
-    """Loss of G on generated images, (N,): -log D(G(z)) for gan, else minus the logit."""
-    fake = fake_logits[:, 0]
-    return tf.nn.softplus(-fake) if kind == "gan" else -fake
+    """Loss of G on generated images, (N,), from logits (N, ...): -log D(G(z)) for gan, else minus
+    the logit."""
+    return per_image(tf.nn.softplus(-fake_logits) if kind == "gan" else -fake_logits)
+
+
+def per_image(values: tf.Tensor) -> tf.Tensor:
+    """The mean of each image's values: (N, ...) -> (N,)."""
+    return tf.reduce_mean(values, axis=list(range(1, len(values.shape))))
 
 
 def gradient_penalty(
@@ -46,10 +55,10 @@ def r1_penalty(discriminator: Callable, real: tf.Tensor) -> tf.Tensor:
 
 
 def _image_gradient(discriminator: Callable, images: tf.Tensor) -> tf.Tensor:
-    """Squared norm of the logit's gradient with respect to each image, (N,)."""
+    """Squared norm of the gradient of each image's logit, or its mean of them, (N,)."""
     with tf.GradientTape() as tape:
         tape.watch(images)
-        logits = discriminator(images)
+        logits = per_image(discriminator(images))
     return tf.reduce_sum(tf.square(tape.gradient(logits, images)), axis=(1, 2, 3))
 
 
@@ -74,8 +83,9 @@ def lowres_loss(generated: tf.Tensor, means: tf.Tensor) -> tf.Tensor:
 
 
 def perceptual_loss(kind: str, logits: tf.Tensor) -> tf.Tensor:
-    """How unreal D finds each generated image, (N,), from logits (N, 1).
+    """How unreal D finds each generated image, (N,), from logits (N, ...).
 
     generator: -log D (the original program); paper: log(1 - D) (Yeh et al., equation 4).
     """
-    return tf.nn.softplus(-logits[:, 0]) if kind == "generator" else -tf.nn.softplus(logits[:, 0])
+    unreal = tf.nn.softplus(-logits) if kind == "generator" else -tf.nn.softplus(logits)
+    return per_image(unreal)

@@ -39,7 +39,8 @@ class State:
     """Everything of a model that a folder holds; a model owns one and computes with its parts.
 
     kind: which class restores it, as config.json says. config: what its networks are built from, a
-    dataclass with from_dict(values) and difference(other) (a sentence or None). networks: by the
+    dataclass with from_dict(values) and difference(other) (a sentence or None); recipe: another
+    dataclass, of how it is trained. networks: by the
     name that begins the names of their variables, "generator/h1/kernel"; one named "average" is the
     average of "generator", "average_x" of "generator_x", and starts as its copy. optimizers: by
     name, each with the name of the network it trains. linear: the linear model of the training
@@ -53,11 +54,13 @@ class State:
     config: Any
     networks: Mapping[str, keras.Model]
     optimizers: Mapping[str, tuple[keras.Optimizer, str]]
+    recipe: Any = None
     strategy: tf.distribute.Strategy = field(default_factory=tf.distribute.get_strategy)
     position: Position = field(default_factory=Position)
     linear: LinearModel | None = None
     path: Path | None = None
     version: int = 0
+    _fingerprint: tuple[int, str] | None = field(default=None, repr=False)  # of a version
 
     def __post_init__(self):
         for average, network in self._averages():
@@ -122,7 +125,9 @@ class State:
 
     def fingerprint(self) -> str:
         """Tells one model's weights from another's."""
-        return checkpoint.fingerprint(self.weights())
+        if self._fingerprint is None or self._fingerprint[0] != self.version:
+            self._fingerprint = self.version, checkpoint.fingerprint(self.weights())
+        return self._fingerprint[1]
 
     # Folders
 
@@ -181,7 +186,8 @@ class State:
         self.changed()
 
     def _config(self) -> dict:
-        return {"kind": self.kind} | dataclasses.asdict(self.config)
+        recipe = dataclasses.asdict(self.recipe) if self.recipe else {}
+        return {"kind": self.kind, **dataclasses.asdict(self.config), **recipe}
 
     def _linear(self) -> Arrays:
         return self.linear.to_arrays() if self.linear else {}

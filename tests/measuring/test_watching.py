@@ -14,6 +14,7 @@ from measuring.watching import Watcher
 from model import DCGAN
 from networks.config import Config
 from pictures import codecs
+from training.recipe import Recipe
 
 SIZE = 16
 
@@ -35,7 +36,7 @@ def stand_in(samples, logits=lambda pictures: np.ones(len(pictures)), loss="gan"
     return SimpleNamespace(
         sample=lambda count, seed: codecs.to_float(samples[:count]),
         logits=logits,
-        config=SimpleNamespace(loss=loss),
+        recipe=SimpleNamespace(loss=loss),
     )
 
 
@@ -116,7 +117,7 @@ def test_a_collapse_is_warned_of_once_each_time(faces):
 
 
 def test_a_model_is_measured_and_left_as_it_is(faces):
-    model = DCGAN(Config(image_size=SIZE, z_dim=8, gf_dim=4, df_dim=4, ema=100))
+    model = DCGAN(Config(image_size=SIZE, z_dim=8, gf_dim=4, df_dim=4), Recipe(ema=100))
     before = model.weights()
     watcher = Watcher(faces[:20], faces[20:40], Counting().extractor, warn=lambda text: None)
     figures = watcher(model)

@@ -1,4 +1,4 @@
-"""The networks: shapes, agreement with NumPy and SciPy, spectral norm, folding for inference."""
+"""The networks: shapes, agreement with NumPy and SciPy, spectral norm."""
 
 import keras
 import numpy as np
@@ -10,8 +10,9 @@ import ops
 from model import DCGAN
 from networks.config import Config
 from networks.dcgan import EPSILON, discriminator, generator
+from training.recipe import Recipe, both
 
-TINY = {"image_size": 16, "gf_dim": 4, "df_dim": 4, "z_dim": 8, "batch_size": 4}
+TINY = {"image_size": 16, "gf_dim": 4, "df_dim": 4, "z_dim": 8}
 RS = np.random.RandomState
 
 
@@ -33,17 +34,9 @@ def fill(*networks, seed=0):
 
 
 def model_of(**changes) -> DCGAN:
-    model = DCGAN(Config(**TINY | changes))
+    model = DCGAN(*both(TINY | changes))
     fill(model.generator, model.discriminator)
     return model
-
-
-@pytest.fixture
-def eagerly():
-    """Without tf.function: tracing costs more than a few steps do."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 # Shapes
@@ -110,7 +103,7 @@ def test_initial_weights_are_the_originals():
     again = DCGAN(config).weights()
     for (network, layer), kernel in kernels.items():
         np.testing.assert_array_equal(again[f"{network}/{layer}/kernel"], kernel)
-    other = DCGAN(Config(image_size=32, gf_dim=16, df_dim=16, seed=1)).weights()
+    other = DCGAN(config, Recipe(seed=1)).weights()
     assert (other["generator/h1/kernel"] != again["generator/h1/kernel"]).all()
     values = np.concatenate([kernel.ravel()[:50] for kernel in kernels.values()])
     assert len(np.unique(values)) == len(values)  # no two layers start alike
@@ -202,32 +195,6 @@ def test_moving_statistics_decay_by_nine_tenths():
     for name, batch in (("moving_mean", x.mean((0, 1, 2))), ("moving_variance", x.var((0, 1, 2)))):
         expected = 0.9 * before[f"bn1/{name}"] + 0.1 * batch
         np.testing.assert_allclose(after[f"bn1/{name}"], expected, rtol=1e-4, atol=1e-6)
-
-
-# Folding
-
-
-@pytest.mark.parametrize("g_norm", ["batch", "none"])
-@pytest.mark.parametrize("d_norm", ["batch", "none", "layer", "spectral"])
-def test_folded_networks_are_the_same_functions(g_norm, d_norm):
-    model = model_of(g_norm=g_norm, d_norm=d_norm, image_size=32)
-    z, pictures = uniform(5, 8), uniform(5, 32, 32, 3)
-    expected = model.generator(z, training=False).numpy()
-    assert expected.std() > 0.01
-    np.testing.assert_allclose(model.generate(z), expected, atol=1e-5)
-    logits = model.discriminator(pictures, training=False).numpy()[:, 0]
-    np.testing.assert_allclose(model.logits(pictures), logits, atol=1e-5 * np.abs(logits).max())
-
-
-def test_folded_networks_follow_the_weights(eagerly):
-    model = model_of(ema=100.0)
-    fill(model.average, seed=1)
-    z = uniform(2, 8)
-    np.testing.assert_allclose(model.generate(z), model.average(z, training=False), atol=1e-5)
-    before = model.generate(z)
-    model.train_step(tf.constant(uniform(4, 16, 16, 3)), tf.constant(10**6))
-    np.testing.assert_allclose(model.generate(z), model.average(z, training=False), atol=1e-5)
-    assert np.abs(model.generate(z) - before).max() > 1e-6
 
 
 # Layers

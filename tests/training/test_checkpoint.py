@@ -12,11 +12,11 @@ from model import DCGAN
 from networks.config import Config
 from search.linear import LinearModel
 from training import checkpoint
+from training.recipe import Recipe, both
 from training.state import Position
 
-CONFIG = Config(
-    image_size=16, gf_dim=4, df_dim=4, z_dim=8, batch_size=4, ema=50.0, d_norm="spectral"
-)
+CONFIG = Config(image_size=16, gf_dim=4, df_dim=4, z_dim=8, d_norm="spectral")
+RECIPE = Recipe(batch_size=4, ema=50.0)
 BATCHES = np.random.RandomState(0).uniform(-1, 1, (4, 4, 16, 16, 3)).astype(np.float32)
 
 
@@ -38,7 +38,7 @@ def take_steps(model, numbers):
 def trained(tmp_path_factory):
     """A model after two steps, and the training folder that it was then saved into."""
     folder = tmp_path_factory.mktemp("training") / "checkpoint"
-    model = DCGAN(CONFIG)
+    model = DCGAN(CONFIG, RECIPE)
     take_steps(model, range(2))
     model.state.position = Position(2, 1, 1, 3, 0.5)
     model.linear = LinearModel.of_training(BATCHES, mirrored=True)
@@ -77,7 +77,8 @@ def test_a_checkpoint_holds_everything(trained):
         "weights.npz",
     ]
     saved = checkpoint.load(folder)
-    assert Config.from_dict(saved.config) == CONFIG
+    assert saved.kind == "dcgan"
+    assert both(saved.config) == (CONFIG, RECIPE)
     assert Position(**saved.state) == model.state.position
     networks = (model.generator, model.discriminator, model.average)
     variables = [v for network in networks for v in network.weights]
@@ -97,12 +98,12 @@ def test_a_checkpoint_holds_everything(trained):
 def test_a_resumed_model_takes_the_same_steps(trained):
     """Bit for bit, in a process that has made other models and optimisers."""
     model, folder = trained
-    DCGAN(CONFIG)
-    resumed = DCGAN(CONFIG)
+    DCGAN(CONFIG, RECIPE)
+    resumed = DCGAN(CONFIG, RECIPE)
     assert resumed.state.resume(folder) == folder / "step-00000002"
     np.testing.assert_equal(vars(resumed.linear), vars(model.linear))
     assert resumed.state.position == model.state.position
-    uninterrupted = DCGAN(CONFIG)
+    uninterrupted = DCGAN(CONFIG, RECIPE)
     take_steps(uninterrupted, range(4))
     take_steps(resumed, range(2, 4))
     arrays = resumed.weights() | resumed.state.training()
@@ -117,18 +118,18 @@ def test_a_model_folder_restores_to_the_same_function(trained, tmp_path):
     assert names == ["config.json", "linear.npz", "weights.npz"]
     assert not any("average" in name for name in checkpoint.load(tmp_path / "model").weights)
     restored = DCGAN.restore(tmp_path / "model")
-    assert restored.config == CONFIG
+    assert (restored.config, restored.recipe) == (CONFIG, RECIPE)
     np.testing.assert_equal(vars(restored.linear), vars(model.linear))
     z = model.draw(3)
     np.testing.assert_array_equal(restored.generate(z), model.generate(z))
     np.testing.assert_array_equal(restored.logits(BATCHES[0]), model.logits(BATCHES[0]))
     with pytest.raises(ValueError, match="holds a model but no training state; use --init-from"):
-        DCGAN(CONFIG).state.resume(tmp_path / "model")
+        DCGAN(CONFIG, RECIPE).state.resume(tmp_path / "model")
 
 
 def test_init_from_takes_weights_with_fresh_optimisers_and_counters(trained):
     model, folder = trained
-    tuned = DCGAN(dataclasses.replace(CONFIG, loss="hinge", g_lr=0.1))
+    tuned = DCGAN(CONFIG, dataclasses.replace(RECIPE, loss="hinge", g_lr=0.1))
     tuned.state.init_from(folder)
     for name, array in model.weights().items():
         np.testing.assert_array_equal(tuned.weights()[name], array)
@@ -138,9 +139,9 @@ def test_init_from_takes_weights_with_fresh_optimisers_and_counters(trained):
 
 
 def test_an_average_that_was_not_saved_starts_as_a_copy(trained, tmp_path):
-    plain = DCGAN(dataclasses.replace(CONFIG, ema=0.0))
+    plain = DCGAN(CONFIG)
     plain.save(tmp_path / "plain")
-    model = DCGAN(CONFIG)
+    model = DCGAN(CONFIG, RECIPE)
     model.state.init_from(tmp_path / "plain")
     for average, own in zip(model.average.weights, plain.generator.weights, strict=True):
         np.testing.assert_array_equal(average, own)
@@ -156,7 +157,7 @@ def test_another_model_is_refused_by_the_field_that_differs(trained):
         ({"channels": 1}, "its channels is 3, here it is 1"),
         ({"gf_dim": 8}, "its gf_dim gives widths (8, 4), here (16, 8)"),
     ):
-        other = DCGAN(dataclasses.replace(CONFIG, **change))
+        other = DCGAN(dataclasses.replace(CONFIG, **change), RECIPE)
         for load in (other.state.resume, other.state.init_from):
             with pytest.raises(ValueError) as error:
                 load(folder)

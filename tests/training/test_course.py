@@ -12,8 +12,9 @@ from data.drawn import drawn_faces
 from networks.config import Config
 from pictures import codecs
 from training import checkpoint, course
+from training.recipe import Recipe
 
-CONFIG = Config(image_size=16, batch_size=4)
+CONFIG = Config(image_size=16)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def faces(tmp_path_factory):
 def follow(documented, faces, tmp_path):
     """Train in tmp_path/NAME by these flags, of a script that shares all of them."""
 
-    def follow(name: str, *flags: str, config=CONFIG) -> dict:
+    def follow(name: str, *flags: str, batch_size: int = 4) -> None:
         parser = argparse.ArgumentParser()
         course.add_data_flags(parser, dataset=str(faces))
         course.add_course_flags(parser, checkpoint_dir="checkpoint", epochs=3)
@@ -49,7 +50,7 @@ def follow(documented, faces, tmp_path):
             for text in (f"--{place}-dir", str(tmp_path / name / place))
         ]
         arguments = parser.parse_args([*places, *"--sample-every 4".split(), *flags])
-        assert documented["train"](arguments, config) == 0
+        assert documented["train"](arguments, CONFIG, Recipe(batch_size=batch_size)) == 0
 
     return follow
 
@@ -92,12 +93,12 @@ def test_fewer_pictures_than_a_batch(documented, faces, tmp_path, monkeypatch, f
     built = []
     denoiser = documented["Denoiser"]
 
-    def build(config, batch_size, strategy):
-        built.append(batch_size)
-        return denoiser(config, batch_size, strategy)
+    def build(config, recipe, strategy):
+        built.append(recipe.batch_size)
+        return denoiser(config, recipe, strategy)
 
     monkeypatch.setitem(documented, "Denoiser", build)
-    follow("run", "--train-size", "5", "--epoch", "1", config=Config(image_size=16, batch_size=64))
+    follow("run", "--train-size", "5", "--epoch", "1", batch_size=64)
     assert built == [5]
 
 

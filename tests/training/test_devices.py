@@ -15,8 +15,8 @@ from stress_kill import write_faces
 
 from data import prepare
 from model import DCGAN
-from networks.config import Config
 from training import checkpoint, devices
+from training.recipe import both
 
 SMALL = (
     "--image-size 16 --gf-dim 4 --df-dim 4 --z-dim 8 --batch-size 4 --g-steps 1 "
@@ -351,7 +351,7 @@ def test_one_process_is_its_own_chief():
 
 
 def test_bfloat16_takes_finite_steps_and_saves_float32(tmp_path):
-    model = DCGAN(Config(**TINY, precision="bfloat16", g_steps=1))
+    model = DCGAN(*both(TINY | {"precision": "bfloat16", "g_steps": 1}))
     before = model.weights()
     real = tf.random.stateless_uniform((8, 16, 16, 3), (0, 0), -1, 1)
     for step in range(2):

@@ -7,8 +7,9 @@ import tensorflow as tf
 from model import DCGAN, Task
 from networks import dcgan
 from networks.config import Config
-from search.objective import Objective
+from search.objective import PRIORS, Objective
 from training import losses
+from training.recipe import both
 
 RS = np.random.RandomState
 REAL, FAKE = (RS(i).normal(0, 3, (5, 1)).astype(np.float32) for i in (0, 1))
@@ -38,6 +39,33 @@ def test_losses_are_their_formulas_one_value_per_image(kind, real, fake, generat
     ):
         assert actual.shape == (5,)
         np.testing.assert_allclose(actual, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["gan", "hinge", "wgan-gp"])
+def test_the_loss_of_a_map_is_the_mean_of_its_logits_losses(kind):
+    real, fake = (RS(i).normal(0, 3, (2, 3, 4, 1)).astype(np.float32) for i in (5, 6))
+    of_map = (
+        *losses.discriminator_losses(kind, real, fake),
+        losses.generator_loss(kind, fake),
+        *(losses.perceptual_loss(prior, fake) for prior in PRIORS),
+    )
+    flat = real.reshape(24, 1), fake.reshape(24, 1)
+    of_each = (
+        *losses.discriminator_losses(kind, *flat),
+        losses.generator_loss(kind, flat[1]),
+        *(losses.perceptual_loss(prior, flat[1]) for prior in PRIORS),
+    )
+    for actual, each in zip(of_map, of_each, strict=True):
+        assert actual.shape == (2,)
+        np.testing.assert_allclose(actual, each.numpy().reshape(2, 12).mean(1), rtol=1e-5)
+
+
+def test_penalties_of_a_map_are_of_its_mean():
+    def patches(pictures):
+        return tf.stack([critic(pictures), 3 * critic(pictures)], axis=1)  # (N, 2, 1)
+
+    actual = losses.r1_penalty(patches, tf.constant(PICTURES))
+    np.testing.assert_allclose(actual, 4 * losses.r1_penalty(critic, tf.constant(PICTURES)))
 
 
 @pytest.mark.parametrize("kind", ["gan", "hinge", "wgan-gp"])
@@ -129,7 +157,9 @@ def test_a_flat_critic_has_a_finite_gradient():
 def test_gradients_of_the_discriminator_by_finite_differences(recipe, monkeypatch):
     """The loss that a D step minimises, through the real network, in float64 inside."""
     monkeypatch.setattr(dcgan, "_policy", lambda config: "float64")
-    model = DCGAN(Config(image_size=16, gf_dim=2, df_dim=3, z_dim=4, batch_size=3, **recipe))
+    model = DCGAN(
+        *both({"image_size": 16, "gf_dim": 2, "df_dim": 3, "z_dim": 4, "batch_size": 3} | recipe)
+    )
     for variable in model.discriminator.trainable_variables:
         variable.assign(variable + RS(len(variable.shape)).normal(0, 0.1, variable.shape))
     real, fake = tf.constant(uniform(3, 16, 16, 3)), tf.constant(uniform(3, 16, 16, 3, seed=1))

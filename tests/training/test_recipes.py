@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from model import DCGAN
-from networks.config import D_NORMS, G_NORMS, LOSSES, PRESETS, Config
+from networks.config import D_NORMS, G_NORMS
+from training.recipe import LOSSES, PRESETS, both
 
 CHOICES = {
     "loss": LOSSES,
@@ -48,10 +49,11 @@ def name(recipe: dict) -> str:
 
 
 def assert_takes_two_finite_steps(**recipe):
-    config = Config(**{"gf_dim": 2, "df_dim": 2, "z_dim": 4, "batch_size": 3} | recipe)
-    model = DCGAN(config)
+    values = {"gf_dim": 2, "df_dim": 2, "z_dim": 4, "batch_size": 3} | recipe
+    model = DCGAN(*both(values))
+    config = model.config
     before = model.weights()
-    shape = (config.d_steps * 3, config.image_size, config.image_size, config.channels)
+    shape = (model.recipe.d_steps * 3, config.image_size, config.image_size, config.channels)
     real = tf.random.stateless_uniform(shape, (1, 2), -1, 1)
     for step in range(2):
         measured = model.train_step(real, tf.constant(step))
@@ -111,7 +113,7 @@ def test_every_pair_of_choices_in_one_traced_step(recipe):
 )
 def test_what_does_not_go_together_is_refused(recipe):
     with pytest.raises(ValueError, match="with loss wgan-gp, whose penalty"):
-        Config(**recipe)
+        DCGAN(*both(recipe))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,93 @@
+"""The recipe: how a DCGAN is trained, apart from what it is; presets and flags."""
+
+import dataclasses
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from networks.config import Config, must_be_among, must_be_positive, pick
+
+LOSSES = ("gan", "hinge", "wgan-gp")
+POLICIES = ("flip", "color", "translation", "cutout")  # of augmentation, in order
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained. Saved with the weights, for whoever goes on with them.
+
+    r1: gamma of the penalty, 0: none. ema: half-life of the averaged generator, in images, 0: none.
+    seed: of the initial weights, of the order of the pictures and of every draw.
+    Raises ValueError, with the value and the choices, for a field that is wrong.
+    """
+
+    loss: str = "gan"
+    r1: float = 0.0
+    augment: tuple[str, ...] = ()
+    ema: float = 0.0
+    g_lr: float = 0.0002
+    d_lr: float = 0.0002
+    beta1: float = 0.5
+    g_steps: int = 2
+    d_steps: int = 1
+    batch_size: int = 64
+    seed: int = 0
+
+    def __post_init__(self):
+        must_be_among(self, loss=LOSSES)
+        must_be_positive(self, "g_steps", "d_steps", "batch_size")
+        if unknown := set(self.augment) - set(POLICIES):
+            raise ValueError(
+                f"augment is {', '.join(sorted(unknown))}; choose from {', '.join(POLICIES)}"
+            )
+
+    @classmethod
+    def from_dict(cls, values: Mapping) -> "Recipe":
+        """From what config.json holds; fields it lacks get their defaults."""
+        return cls(**pick(cls, values))
+
+    def must_suit(self, config: Config) -> None:
+        """Raises ValueError if networks of this configuration cannot be trained like this."""
+        if self.loss == "wgan-gp" and config.d_norm in ("batch", "spectral"):
+            raise ValueError(
+                f"d_norm is {config.d_norm!r} with loss wgan-gp, whose penalty is on the gradient "
+                "of each image alone and sets D's slope by itself; choose d_norm none or layer"
+            )
+
+
+def both(values: Mapping) -> tuple[Config, Recipe]:
+    """Configuration and recipe from their fields together, as config.json holds them."""
+    return Config.from_dict(values), Recipe.from_dict(values)
+
+
+PRESETS: dict[str, dict] = {
+    # The blog post's networks, the algorithm and defaults of the original's last version.
+    "original": {},
+    # Twice the steps for the same time, mirrored faces, and averaged weights to sample from.
+    "best": {"batch_size": 32, "augment": ("flip",), "ema": 10000.0},
+}
+_SHOWN = (
+    *("loss", "g_norm", "d_norm", "g_lr", "d_lr", "r1", "augment", "ema"),
+    *("g_steps", "d_steps", "batch_size"),
+)
+
+
+def describe_presets() -> str:
+    """What each preset contains, one line each, for --help."""
+    defaults = dataclasses.asdict(Config()) | dataclasses.asdict(Recipe())
+    lines = ["presets:"]
+    for name, changes in PRESETS.items():
+        values = {field: (defaults | changes)[field] for field in _SHOWN}
+        values["augment"] = ",".join(values["augment"]) or "none"
+        lines.append(f"  {name}: " + ", ".join(f"{k} {v}" for k, v in values.items()))
+    return "\n".join(lines)
+
+
+def from_flags(arguments: Namespace) -> tuple[Config, Recipe]:
+    """The preset, then what was given by hand; --learning_rate sets both networks' rates. Raises
+    ValueError for what cannot be or does not go together."""
+    given = {k: v for k, v in vars(arguments).items() if v is not None}
+    rate = given.get("learning_rate")
+    rates = {} if rate is None else {"g_lr": rate, "d_lr": rate}
+    config, recipe = both(PRESETS[arguments.preset] | rates | given)
+    recipe.must_suit(config)
+    return config, recipe
