@@ -49,6 +49,7 @@ non_negative_int = _number(int, lambda n: n >= 0, "a whole number, 0 or more")
 positive_float = _number(float, lambda x: x > 0, "a number above 0")
 non_negative_float = _number(float, lambda x: x >= 0, "a number, 0 or more")
 fraction = _number(float, lambda x: 0 <= x <= 1, "a number from 0 to 1")
+decay = _number(float, lambda x: 0 <= x < 1, "a number from 0 to below 1")
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:

@@ -5,7 +5,15 @@ import argparse
 from pathlib import Path
 
 import cli
-from cli import flag, fraction, non_negative_float, non_negative_int, positive_float, positive_int
+from cli import (
+    decay,
+    flag,
+    fraction,
+    non_negative_float,
+    non_negative_int,
+    positive_float,
+    positive_int,
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -70,10 +78,10 @@ def parser() -> argparse.ArgumentParser:
     flag(find, "--nIter", dest="steps", type=non_negative_int, help="iterations")
     flag(find, "--lr", type=positive_float, help="of adam and momentum")
     flag(find, "--schedule", choices=latent.SCHEDULES, help="of the learning rate")
-    flag(find, "--beta1", type=fraction)
-    flag(find, "--beta2", type=fraction)
+    flag(find, "--beta1", type=decay)
+    flag(find, "--beta2", type=decay)
     flag(find, "--eps", type=positive_float)
-    flag(find, "--momentum", type=fraction)
+    flag(find, "--momentum", type=decay)
     flag(find, "--hmcBeta", type=positive_float)
     flag(find, "--hmcEps", type=positive_float)
     flag(find, "--hmcL", type=positive_int)

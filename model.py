@@ -171,7 +171,9 @@ class DCGAN:
         penalty = tf.zeros_like(real_loss)
         if recipe.loss == "wgan-gp":
             position = tf.random.stateless_uniform((tf.shape(real)[0], 1, 1, 1), fold_in(seed, 2))
-            penalty += 10 * losses.gradient_penalty(self._critic, real, fake, position)
+            penalty += 10 * losses.gradient_penalty(
+                self._critic, real=real, fake=fake, position=position
+            )
         if recipe.r1:
             penalty += recipe.r1 * losses.r1_penalty(self._critic, real)
         return real_loss, fake_loss, penalty, real_logits, fake_logits
@@ -244,7 +246,7 @@ class DCGAN:
                 fake, [v.value for v in variables], output_gradients=tape.gradient(g_loss, fake)
             )
             self.g_optimizer.apply(gradients, variables)
-        self._share_statistics(context)
+        self.state.share_statistics()
 
         d_loss_real, d_loss_fake = mean(real_loss), mean(fake_loss)
         return {
@@ -256,18 +258,6 @@ class DCGAN:
             },
             "tensors": {"z": z, "real_logits": real_logits, "fake_logits": fake_logits},
         }
-
-    def _share_statistics(self, context) -> None:
-        """Each replica's batch norm keeps statistics of its own images; all go on with the mean."""
-        if context.num_replicas_in_sync == 1:
-            return
-        variables = self.generator.non_trainable_variables
-        variables = variables + self.discriminator.non_trainable_variables
-        if variables:
-            values = [tf.identity(v.value) for v in variables]  # on this replica's device
-            means = context.all_reduce(tf.distribute.ReduceOp.MEAN, values)
-            for variable, mean in zip(variables, means, strict=True):
-                variable.assign(mean)
 
     def _draw_global_z(self, size: tf.Tensor, context, seed: tf.Tensor) -> list[tf.Tensor]:
         replicas, number = context.num_replicas_in_sync, context.replica_id_in_sync_group

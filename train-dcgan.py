@@ -5,8 +5,8 @@ import argparse
 import dataclasses
 
 from cli import (
+    decay,
     flag,
-    fraction,
     non_negative_float,
     non_negative_int,
     positive_float,
@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     flag(recipe, "--learning_rate", type=positive_float, help="of Adam, for both networks")
     flag(recipe, "--g-lr", type=positive_float, help="the generator's")
     flag(recipe, "--d-lr", type=positive_float, help="the discriminator's")
-    flag(recipe, "--beta1", type=fraction, help="momentum of Adam")
+    flag(recipe, "--beta1", type=decay, help="momentum of Adam")
     flag(recipe, "--batch_size", type=positive_int, help="images a step (all devices together)")
     flag(recipe, "--loss", choices=LOSSES)
     flag(recipe, "--d-norm", choices=D_NORMS)

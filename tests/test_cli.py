@@ -48,13 +48,14 @@ def test_a_flag_is_accepted_in_both_spellings(name, kebab):
         (cli.positive_float, ["2e-4", "1"], ["0", "-1", "nan", "inf", "1e999", "x"]),
         (cli.non_negative_float, ["0", "0.5"], ["-0.1", "nan", "-inf"]),
         (cli.fraction, ["0", "0.5", "1"], ["1.01", "-0.01", "nan"]),
+        (cli.decay, ["0", "0.999"], ["1", "-0.01", "nan"]),
     ],
 )
 def test_numbers_are_checked_when_they_are_parsed(parse, good, bad, capsys):
     parser = argparse.ArgumentParser()
     cli.flag(parser, "--number", type=parse)
     for text in good:
-        assert parser.parse_args([f"--number={text}"]).number == type(parse("1"))(text)
+        assert parser.parse_args([f"--number={text}"]).number == type(parse(good[0]))(text)
     for text in bad:
         with pytest.raises(SystemExit) as stopped:
             parser.parse_args([f"--number={text}"])

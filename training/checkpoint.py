@@ -17,7 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
@@ -46,9 +46,9 @@ class Checkpoint:
     path: Path
     config: dict
     weights: Arrays
-    linear: Arrays
-    training: Arrays
-    state: dict
+    linear: Arrays = field(default_factory=dict)
+    training: Arrays = field(default_factory=dict)
+    state: dict = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -151,6 +151,15 @@ def exists(folder: Path) -> bool:
     return bool((folder / "weights.npz").exists() or step_paths(folder) or _tf1_prefix(folder))
 
 
+def must_exist(folder: Path) -> None:
+    """Raises ValueError where `folder` neither is nor holds a model, not even a damaged one."""
+    if not (exists(folder) or (Path(folder) / "config.json").exists()):
+        problem = "holds no checkpoint" if Path(folder).is_dir() else "no such checkpoint folder"
+        raise ValueError(
+            f"{folder}: {problem} (train-dcgan.py --checkpoint-dir {folder} makes one)"
+        )
+
+
 def default_folders() -> list[Path]:
     """Where models are when none is named: ./checkpoint if it holds one, and the one that ships.
     Raises ValueError where there is none."""
@@ -183,6 +192,7 @@ def load(folder: Path | str, warn=lambda message: None) -> Checkpoint:
     Raises ValueError, in one line naming the folder, where there is nothing to load.
     """
     folder = Path(folder)
+    must_exist(folder)
     if (folder / "weights.npz").exists() or (folder / "config.json").exists():
         return _load_one(folder)
     damaged = []
@@ -194,10 +204,7 @@ def load(folder: Path | str, warn=lambda message: None) -> Checkpoint:
             warn(f"{error}; trying the one before")
     if damaged:
         raise damaged[0]
-    if prefix := _tf1_prefix(folder):
-        return _load_tf1(prefix)
-    problem = "holds no checkpoint" if folder.is_dir() else "no such checkpoint folder"
-    raise ValueError(f"{folder}: {problem} (train-dcgan.py --checkpoint-dir {folder} makes one)")
+    return _load_tf1(_tf1_prefix(folder))
 
 
 def _load_one(path: Path) -> Checkpoint:
@@ -213,7 +220,9 @@ def _load_one(path: Path) -> Checkpoint:
     except _UNREADABLE as error:
         why = " ".join(str(error).split())
         raise DamagedCheckpoint(f"{path}: damaged checkpoint ({why})") from None
-    return Checkpoint(path, config, weights, linear, training, state)
+    return Checkpoint(
+        path=path, config=config, weights=weights, linear=linear, training=training, state=state
+    )
 
 
 def _read_arrays(path: Path) -> Arrays:
@@ -285,7 +294,7 @@ def _load_tf1(prefix: str) -> Checkpoint:
     shift = 1 if any("d_bn0/" in name for name in names) else 0
     weights = {our_name(name, shift): array for name, array in found.items()}
     try:
-        return Checkpoint(Path(prefix), _tf1_config(weights), weights, {}, {}, {})
+        return Checkpoint(path=Path(prefix), config=_tf1_config(weights), weights=weights)
     except KeyError as error:
         raise ValueError(f"{prefix}: not a DCGAN checkpoint (no variable {error})") from None
 

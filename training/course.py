@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli import flag, import_tensorflow, non_negative_int, positive_int
+from training import checkpoint
 
 STRATEGIES = ("none", "mirrored", "multiworker")
 
@@ -89,7 +90,7 @@ def add_course_flags(parser: argparse.ArgumentParser, checkpoint_dir: str, epoch
 def follow(arguments: argparse.Namespace, training: Training, plan: object) -> int:
     """Train as the flags of add_data_flags and add_course_flags say, or with --dry-run only check
     them and print the plan. Imports TensorFlow. Raises ValueError for what a user can get wrong."""
-    dataset = find_dataset(arguments.dataset)
+    dataset = _find(arguments)
     import_tensorflow()
     import tensorflow as tf
 
@@ -97,7 +98,8 @@ def follow(arguments: argparse.Namespace, training: Training, plan: object) -> i
 
     tf.config.experimental.enable_op_determinism()
     strategy = devices.strategy(arguments.strategy)
-    data = _open(arguments, dataset, training, strategy)
+    chief = devices.is_chief(strategy)
+    data = _open(arguments, dataset, training=training, strategy=strategy)
     run = loop.Run(
         epochs=arguments.epoch,
         checkpoint_dir=arguments.checkpoint_dir,
@@ -109,27 +111,49 @@ def follow(arguments: argparse.Namespace, training: Training, plan: object) -> i
         keep=arguments.keep,
     )
     evaluate = None
-    if devices.is_chief(strategy) and (arguments.validation or arguments.eval_every):
+    if chief and (arguments.validation or arguments.eval_every):
         evaluate = training.watch(data, arguments.validation, arguments.crop)
+
+    def begin():
+        model = training.build(data.batch_size // training.batches_per_step, strategy)
+        loop.start(model, data, run, no_resume=arguments.no_resume, init_from=arguments.init_from)
+        return model
+
     if arguments.dry_run:
+        begin()
         print(plan)
         return 0
-    _train(arguments, training, data, run, evaluate, strategy)
-    for path, reason in data.skipped[:10]:
-        print(f"skipped {path}: {reason}")
-    if data.skipped:
-        print(f"{len(data.skipped)} unreadable files skipped")
+    lock = checkpoint.locked(run.checkpoint_dir) if chief else nullcontext()
+    with lock, devices.watching_workers(strategy), devices.writing(run, strategy) as own:
+        model = begin()
+        if chief and arguments.no_resume and checkpoint.exists(run.checkpoint_dir):
+            aside = checkpoint.set_aside(run.checkpoint_dir)
+            print(f"moved the earlier checkpoints to {aside}")
+        if chief and model.state.linear is None:
+            print("fitting a linear model to the pictures, for completions", flush=True)
+            model.state.linear = fit_linear(data, training.mirrored)
+        loop.train(model, data, run=own, evaluate=evaluate)
+    report_skipped(data.skipped)
     return 0
 
 
-def find_dataset(name: str) -> Path:
-    """The folder itself, else as the original does: the one of that name in data/. Raises
-    ValueError where there is neither."""
-    beside = Path("data") / name
-    path = beside if not Path(name).exists() and beside.exists() else Path(name)
-    if not path.exists():
-        raise ValueError(f"{path}: no such file or folder")
-    return path
+def _find(arguments: argparse.Namespace) -> Path:
+    """The folder of the dataset: itself, else as the original does the one of that name in data/.
+    Raises ValueError where a folder that flags name is not there; they are looked for before
+    TensorFlow is imported, which takes seconds."""
+    beside = Path("data") / arguments.dataset
+    dataset = Path(arguments.dataset)
+    dataset = beside if not dataset.exists() and beside.exists() else dataset
+    for path in filter(None, (dataset, arguments.validation)):
+        if not path.exists():
+            raise ValueError(f"{path}: no such file or folder")
+    if arguments.init_from and not _resumes(arguments):
+        checkpoint.must_exist(arguments.init_from)
+    return dataset
+
+
+def _resumes(arguments: argparse.Namespace) -> bool:
+    return checkpoint.exists(arguments.checkpoint_dir) and not arguments.no_resume
 
 
 def _open(arguments, dataset: Path, training: Training, strategy):
@@ -160,23 +184,6 @@ def _open(arguments, dataset: Path, training: Training, strategy):
     return data
 
 
-def _train(arguments, training: Training, data, run, evaluate, strategy) -> None:
-    from training import checkpoint, devices, loop
-
-    chief = devices.is_chief(strategy)
-    lock = checkpoint.locked(run.checkpoint_dir) if chief else nullcontext()
-    with lock, devices.watching_workers(strategy), devices.writing(run, strategy) as own:
-        model = training.build(data.batch_size // training.batches_per_step, strategy)
-        loop.start(model, data, run, arguments.no_resume, arguments.init_from)
-        if chief and arguments.no_resume and checkpoint.exists(run.checkpoint_dir):
-            aside = checkpoint.set_aside(run.checkpoint_dir)
-            print(f"moved the earlier checkpoints to {aside}")
-        if chief and model.state.linear is None:
-            print("fitting a linear model to the pictures, for completions", flush=True)
-            model.state.linear = fit_linear(data, training.mirrored)
-        loop.train(model, data, own, evaluate)
-
-
 def fit_linear(data, mirrored: bool):
     """The linear model of a run's pictures; mirrored: and of their mirror images."""
     from pictures import codecs
@@ -184,3 +191,11 @@ def fit_linear(data, mirrored: bool):
 
     some = (codecs.to_float(pixels) for pixels in data.some(linear.PICTURES))
     return linear.LinearModel.of_training(some, mirrored)
+
+
+def report_skipped(skipped: list[tuple[Path, str]]) -> None:
+    """Say on standard output which files could not be read, and why."""
+    for path, reason in skipped[:10]:
+        print(f"skipped {path}: {reason}")
+    if skipped:
+        print(f"{len(skipped)} unreadable files skipped")

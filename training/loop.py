@@ -122,7 +122,7 @@ def train(model: Trainable, data, run: Run, evaluate: Evaluate | None = None) ->
         for epoch, batch in _batches(model.state, data, run.epochs):
             if position.step == 0:
                 journal.graph(model.traced_step(batch).graph)
-            scalars = _take_step(model, batch, epoch, data.batch_size)
+            scalars = _take_step(model, batch, epoch=epoch, batch_size=data.batch_size)
             step = position.step
 
             # Report.
@@ -134,9 +134,9 @@ def train(model: Trainable, data, run: Run, evaluate: Evaluate | None = None) ->
 
             # Look, measure, keep.
             if step % run.sample_every == 0:
-                _show(model, run.sample_dir, journal, epoch)
+                _show(model, run.sample_dir, journal=journal, epoch=epoch)
             if evaluate and step % run.eval_every == 0:
-                _evaluate(model, evaluate, run, journal, epoch)
+                _evaluate(model, evaluate, run=run, journal=journal, epoch=epoch)
             if step % run.save_every == 0:
                 _save(model.state, run, journal)
             if stopped := devices.anywhere(strategy, stop.requested):
@@ -157,7 +157,7 @@ def _batches(state: State, data, epochs: int) -> Iterator[tuple[int, object]]:
     """(epoch, batch) from the position to the end of the last epoch."""
     first = state.position.batch
     for epoch in range(state.position.epoch, epochs):
-        for batch in _epoch(state.strategy, data, epoch, first):
+        for batch in _epoch(state.strategy, data, epoch=epoch, first=first):
             yield epoch, batch
         first = 0
 

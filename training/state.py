@@ -88,6 +88,19 @@ class State:
         for pair in self._averages():
             ops.update_average(*([v.value for v in network.weights] for network in pair), decay)
 
+    def share_statistics(self) -> None:
+        """Each replica's batch norms keep statistics of its own images; all go on with the mean.
+        Part of a replica's step."""
+        context = tf.distribute.get_replica_context()
+        trained = {name: self.networks[name] for _, name in self.optimizers.values()}
+        variables = [v for net in trained.values() for v in net.non_trainable_variables]
+        if context.num_replicas_in_sync == 1 or not variables:
+            return
+        values = [tf.identity(v.value) for v in variables]  # on this replica's device
+        means = context.all_reduce(tf.distribute.ReduceOp.MEAN, values)
+        for variable, mean in zip(variables, means, strict=True):
+            variable.assign(mean)
+
     def _averages(self) -> list[tuple[keras.Model, keras.Model]]:
         """Each average, and the network it is of."""
         names = [name for name in self.networks if name.startswith("average")]
@@ -158,6 +171,11 @@ class State:
         saved = checkpoint.load(folder, warn)
         if not saved.training:
             raise ValueError(f"{saved.path}: holds a model but no training state; use --init-from")
+        if problem := self.difference(saved):
+            raise ValueError(
+                f"{saved.path}: another model: its {problem}; choose another --checkpoint-dir, or "
+                "--no-resume to move it aside and start anew"
+            )
         self.restore(saved)
         _assign(self.optimizer_variables(), saved.training, saved.path)
         self.position = Position(**saved.state)

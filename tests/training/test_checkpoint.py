@@ -158,10 +158,13 @@ def test_another_model_is_refused_by_the_field_that_differs(trained):
         ({"gf_dim": 8}, "its gf_dim gives widths (8, 4), here (16, 8)"),
     ):
         other = DCGAN(dataclasses.replace(CONFIG, **change), RECIPE)
-        for load in (other.state.resume, other.state.init_from):
+        way_out = (
+            "; choose another --checkpoint-dir, or --no-resume to move it aside and start anew"
+        )
+        for load, more in ((other.state.resume, way_out), (other.state.init_from, "")):
             with pytest.raises(ValueError) as error:
                 load(folder)
-            assert only_line(error) == f"{folder}/step-00000002: another model: {words}"
+            assert only_line(error) == f"{folder}/step-00000002: another model: {words}{more}"
 
 
 def test_missing_and_foreign_folders_are_one_line(tmp_path):

@@ -229,9 +229,12 @@ def test_a_damaged_newest_checkpoint_falls_back_and_says_so(launcher, faces, alo
 
 def test_a_dry_run_changes_nothing(launcher, faces, copied):
     before = contents(copied)
-    running = train(launcher, faces, copied, "--dry-run", "--no-resume")
+    running = train(
+        launcher, faces, copied, *"--dry-run --no-resume --init-from checkpoint".split()
+    )
     assert running.wait() == 0, running.stderr
     assert "13 images, 3 steps of 4 an epoch" in running.stdout
+    assert "started from the weights of checkpoint" in running.stdout
     after = contents(copied)
     outputs = {copied / "stdout.txt", copied / "stderr.txt"}
     assert {k: v for k, v in after.items() if k not in outputs} == {
@@ -273,13 +276,19 @@ def test_no_resume_moves_the_earlier_run_aside(launcher, faces, alone, copied):
         ("--loss wgan-gp --d-norm batch", "d_norm is 'batch' with loss wgan-gp"),
         ("--augment flip,zoom", "augment is zoom; choose from flip, color, translation, cutout"),
         ("--init-from nowhere --no-resume", "nowhere: no such checkpoint folder"),
-        ("--image-size 32", "step-00000012: another model: its image_size is 16, here it is 32"),
+        (
+            "--image-size 32 --dry-run",
+            "step-00000012: another model: its image_size is 16, here it is 32; choose another "
+            "--checkpoint-dir, or --no-resume to move it aside and start anew",
+        ),
+        ("--dry-run --no-resume --init-from checkpoint --gf-dim 2", "another model: its gf_dim"),
         ("--channels 1", "another model: its channels is 3, here it is 1"),
         ("--log-dir file/logs --epoch 5", "file/logs: Not a directory|file: Not a directory"),
         ("--checkpoint-dir file", "file: File exists"),
         ("--d-steps 20", "13 pictures; a step takes at least 20"),
         ("--batch_size 0", ""),
         ("--epoch x", ""),
+        ("--beta1 1", ""),
         ("--loss lsgan", ""),
     ],
 )
@@ -297,6 +306,34 @@ def test_one_clear_line(launcher, faces, alone, flags, words):
         assert running.stderr.splitlines()[-1].startswith("train-dcgan.py: error: argument --")
     assert contents(alone / "checkpoint") == before
     assert_readable(alone)
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "words"),
+    [
+        ("--help", 0, "--learning_rate"),
+        ("--beta1 1", 2, "argument --beta1: '1' is not a number from 0 to below 1"),
+        ("--loss wgan-gp", 2, "error: d_norm is 'batch' with loss wgan-gp"),
+        ("--dataset nowhere", 2, "error: nowhere: no such file or folder"),
+        ("--validation nowhere", 2, "error: nowhere: no such file or folder"),
+        ("--init-from nowhere", 2, "error: nowhere: no such checkpoint folder"),
+    ],
+)
+def test_answers_before_tensorflow_is_imported(faces, tmp_path, flags, status, words):
+    blocked = "import runpy, sys; sys.modules['tensorflow'] = None; sys.argv = sys.argv[1:]; "
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", f"{blocked} runpy.run_path(sys.argv[0], run_name='__main__')"),
+            *(str(ROOT / "train-dcgan.py"), "--dataset", str(faces), *flags.split()),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == status, done.stderr
+    assert words in (done.stderr if status else done.stdout)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(launcher, faces, copied):
