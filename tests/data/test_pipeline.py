@@ -311,6 +311,28 @@ def test_workers_together_see_the_batches_of_one(source, workers, replicas, requ
     np.testing.assert_array_equal(together, expected)
 
 
+def test_pairs_hang_on_each_pictures_number_alone(folder):
+    """Which no other picture of the run has, and which neither resuming nor sharing changes."""
+
+    def pairs(pictures, numbers):
+        return pictures[:, :4], numbers[:, None]
+
+    data = open_dataset(folder, SIZE, batch_size=6, pairs=pairs)
+
+    def both(epoch, **options):
+        return [[part.numpy() for part in batch] for batch in data.epoch(epoch, **options)]
+
+    (first, numbers), (second, later) = both(0)
+    assert (first.shape, numbers.shape) == ((6, 4, SIZE, 3), (6, 1))
+    np.testing.assert_array_equal(np.concatenate([numbers, later])[:, 0], range(12))
+    assert both(1)[0][1].min() == 12
+    ((resumed, again),) = both(0, start_step=1)
+    shares = [part for w in (0, 1) for part in both(0, input_context=context(w, 2, 2))[1:]]
+    for pictures, found in ((resumed, again), map(np.concatenate, zip(*shares, strict=True))):
+        np.testing.assert_array_equal(pictures, second)
+        np.testing.assert_array_equal(found, later)
+
+
 def test_a_batch_that_cannot_be_divided_is_one_line(folder):
     data = open_dataset(folder, SIZE, batch_size=5)
     with pytest.raises(ValueError, match="a batch of 5 cannot be divided among 2 replicas"):
