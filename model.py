@@ -74,10 +74,6 @@ class DCGAN:
         """Of the training pictures."""
         return self.state.linear
 
-    @linear.setter
-    def linear(self, linear: LinearModel | None) -> None:
-        self.state.linear = linear
-
     # Inference
 
     def inference(self) -> tuple[keras.Model, keras.Model]:
@@ -353,10 +349,7 @@ class DCGAN:
     # Saving
 
     def save(self, folder: Path) -> None:
-        """Write what samples and completes, no more: as generator its average where there is one.
-
-        What restore makes of it behaves as this model does.
-        """
+        """Write what samples and completes, no more: restored, it behaves as this model does."""
         self.state.save(folder)
 
     @classmethod

@@ -5,13 +5,15 @@ come from memory, from files or from shards, on one process or several, after a 
 one.
 """
 
+import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -167,49 +169,68 @@ def open_dataset(
     Raises ValueError, one line, for a missing or empty folder, one where nothing is readable or too
     few for any batch, and shards that are damaged or were prepared in another way.
     """
-    skipped: Skipped = []
-    notes: list[str] = []
-    in_memory = False
     if tfrecord.is_prepared(path):
         shards = tfrecord.Shards(path)
         shards.must_hold(image_size, channels, crop)
-        load, count = shards.read, min(shards.count, train_size or shards.count)
+        source = _Source(shards.read, min(shards.count, train_size or shards.count))
     else:
         files = find([path])[:train_size]
         decode = partial(decoded, image_size=image_size, channels=channels, crop=crop)
-        limit = available_bytes() // 4 if memory_limit_bytes is None else memory_limit_bytes
-        need = len(files) * image_size * image_size * channels
-        in_memory = need <= limit
-        if in_memory:
-            shape = (len(files), image_size, image_size, channels)
-            load, count, skipped = _from_memory(files, decode, shape)
-        else:
-            load, count, skipped = _from_files(files, decode)
-            notes.append(
-                f"{len(files)} pictures take {need / 1e6:.0f} MB, above the limit of "
-                f"{limit / 1e6:.0f} MB: each epoch decodes them anew (data.prepare makes it faster)"
-            )
-        if count == 0:
-            file, reason = skipped[0]
+        shape = (len(files), image_size, image_size, channels)
+        source = _decoding(files, decode=decode, shape=shape, limit_bytes=memory_limit_bytes)
+        if source.count == 0:
+            file, reason = source.skipped[0]
             raise ValueError(f"{path}: none of {len(files)} pictures is readable; {file}: {reason}")
-    if count < batch_size:
-        fewer = count - count % batch_multiple
+    notes = list(source.notes)
+    if source.count < batch_size:
+        fewer = source.count - source.count % batch_multiple
         if fewer == 0:
-            raise ValueError(f"{path}: {count} pictures; a step takes at least {batch_multiple}")
-        notes.append(f"{count} pictures, fewer than a batch of {batch_size}: batches of {fewer}")
+            raise ValueError(
+                f"{path}: {source.count} pictures; a step takes at least {batch_multiple}"
+            )
+        notes.append(
+            f"{source.count} pictures, fewer than a batch of {batch_size}: batches of {fewer}"
+        )
         batch_size = fewer
     return Data(
-        load=load,
-        count=count,
+        load=source.load,
+        count=source.count,
         image_size=image_size,
         channels=channels,
         batch_size=batch_size,
         seed=seed,
-        in_memory=in_memory,
-        skipped=skipped,
+        in_memory=source.in_memory,
+        skipped=list(source.skipped),
         notes=notes,
         pairs=pairs,
     )
+
+
+class _Source(NamedTuple):
+    """Where pictures come from."""
+
+    load: Load
+    count: int
+    in_memory: bool = False
+    skipped: Sequence[tuple[Path, str]] = ()
+    notes: Sequence[str] = ()
+
+
+def _decoding(
+    files: list[Path], decode: Callable, shape: tuple[int, ...], limit_bytes: int | None
+) -> _Source:
+    """Files, decoded once if as bytes of a shape (N, S, S, C) they are within the limit."""
+    limit = available_bytes() // 4 if limit_bytes is None else limit_bytes
+    need = math.prod(shape)
+    if need <= limit:
+        load, count, skipped = _from_memory(files, decode, shape)
+        return _Source(load, count, in_memory=True, skipped=skipped)
+    load, count, skipped = _from_files(files, decode)
+    note = (
+        f"{len(files)} pictures take {need / 1e6:.0f} MB, above the limit of {limit / 1e6:.0f} MB: "
+        "each epoch decodes them anew (data.prepare makes it faster)"
+    )
+    return _Source(load, count, skipped=skipped, notes=[note])
 
 
 def decoded(file: Path, image_size: int, channels: int, crop: int | None) -> np.ndarray:

@@ -27,7 +27,7 @@ def lively(channels: int = 3, size: int = SIZE, gf_dim: int = 8) -> DCGAN:
             if variable.path.endswith("kernel"):
                 variable.assign(variable * (40 if "h0_lin" in variable.path else 6))
     faces = drawn_faces(60, size)[..., :channels] / np.float32(127.5) - 1
-    model.linear = LinearModel.of_training([faces], mirrored=True)
+    model.state.linear = LinearModel.of_training([faces], mirrored=True)
     return model
 
 

@@ -41,7 +41,7 @@ def trained(tmp_path_factory):
     model = DCGAN(CONFIG, RECIPE)
     take_steps(model, range(2))
     model.state.position = Position(2, 1, 1, 3, 0.5)
-    model.linear = LinearModel.of_training(BATCHES, mirrored=True)
+    model.state.linear = LinearModel.of_training(BATCHES, mirrored=True)
     model.state.save_training(folder)
     return model, folder
 

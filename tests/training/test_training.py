@@ -93,6 +93,19 @@ def test_a_step_measures_what_it_says(eagerly):
     assert np.abs(measured["z"]).max() <= 1
 
 
+def test_of_a_step_the_loop_gets_scalars_alone_and_shows_the_rest(eagerly):
+    model = dcgan(**PLAIN)
+    measured = model.step(REAL[:4], tf.constant(0))
+    assert set(model.shown) <= set(measured) and all(v.shape == () for v in measured.values())
+    pictures, histograms = model.preview()
+    assert {name: shown.shape for name, shown in pictures.items()} == {
+        "G": (128, 128, 3),
+        "real": (32, 32, 3),
+    }
+    assert histograms["z"].shape == (4, 8)
+    assert all(0 < p.min() and p.max() < 1 for p in (histograms["d"], histograms["d_"]))
+
+
 @pytest.mark.parametrize(("d_steps", "g_steps"), [(1, 2), (2, 1), (1, 1)])
 def test_each_network_takes_its_steps(eagerly, d_steps, g_steps):
     config = CONFIG | {"d_steps": d_steps, "g_steps": g_steps}
