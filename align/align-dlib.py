@@ -20,7 +20,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import cli  # noqa: E402
 from align import geometry, manifest, run  # noqa: E402
-from pictures import files  # noqa: E402
+from pictures import files, masks  # noqa: E402
 
 SHOWN_FAILURES = 10
 SECONDS_BETWEEN_LINES = 10
@@ -103,6 +103,7 @@ def add_unalign(unalign: argparse.ArgumentParser) -> None:
         help="the hole, white, in the aligned face: one picture, or a folder of pictures "
         "named like the faces; nothing else changes (default: the whole face)",
     )
+    cli.flag(unalign, "--mask-hole", choices=masks.PAINTS, help="what of the mask is the hole")
     cli.flag(
         unalign,
         "--blend",
@@ -161,7 +162,13 @@ def unalign(args: argparse.Namespace) -> int:
         bad.append(error)
 
     for path in paste.unalign(
-        args.input, args.completed, args.out, args.mask, args.blend, pass_over=pass_over
+        args.input,
+        args.completed,
+        args.out,
+        mask=args.mask,
+        blend=args.blend,
+        paint=args.mask_hole,
+        pass_over=pass_over,
     ):
         written += 1
         if args.verbose:

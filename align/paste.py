@@ -23,16 +23,17 @@ def unalign(
     out: Path | str,
     mask: Path | str | None = None,
     blend: str = "poisson",
+    paint: str | None = None,
     pass_over: Callable[[ValueError], None] = cli.pass_over,
 ) -> Iterator[Path]:
     """Paste completed faces into the photographs they were aligned from; yield each file written.
 
     aligned: a folder with a manifest; completed: a folder of faces named like the aligned ones, or
-    one face; mask: one picture for all faces, or a folder of pictures named like them, white = hole
-    (default: the whole face). Writes OUT/name.png at the photograph's full size, with its EXIF,
-    colours, bits and alpha; PNG, so that nothing changes outside the hole. What cannot be read goes
-    to pass_over, and its photograph is not written. Raises ValueError if a name is missing or no
-    completed face belongs to an aligned one.
+    one face; mask: one picture for all faces, or a folder of pictures named like them, read as by
+    masks.from_file, with paint (default: the whole face). Writes OUT/name.png at the photograph's
+    full size, with its EXIF, colours, bits and alpha; PNG, so that nothing changes outside the
+    hole. What cannot be read goes to pass_over, and its photograph is not written. Raises
+    ValueError if a name is missing or no completed face belongs to an aligned one.
     """
     aligned, out = Path(aligned), Path(out)
     records = manifest.read(aligned)
@@ -55,7 +56,7 @@ def unalign(
         for record, places in pasted:
             path = out / f"{record['name']}.png"
             try:
-                _paste(record, places, aligned, path, blend)
+                _paste(record, places, aligned=aligned, path=path, blend=blend, paint=paint)
             except ValueError as error:
                 pass_over(error)
             else:
@@ -86,7 +87,14 @@ class _Pasted:
         return cls(entry, one(faces), masks_of and one(masks_of))
 
 
-def _paste(record: dict, places: Sequence[_Pasted], aligned: Path, path: Path, blend: str) -> None:
+def _paste(
+    record: dict,
+    places: Sequence[_Pasted],
+    aligned: Path,
+    path: Path,
+    blend: str,
+    paint: str | None,
+) -> None:
     """Paste the faces of one photograph and write it."""
     photograph = codecs.read_picture(aligned / record["source"])
     pixels, known = photograph.pixels, np.ones((*photograph.pixels.shape[:2], 1), np.float32)
@@ -94,7 +102,7 @@ def _paste(record: dict, places: Sequence[_Pasted], aligned: Path, path: Path, b
         face = codecs.read(place.face)
         scale = len(face) / record["settings"]["size"]
         matrix = geometry.for_face(np.array(place.entry["matrix"]), scale)
-        mask = place.mask and masks.from_file(place.mask, face.shape[:2])
+        mask = place.mask and masks.from_file(place.mask, face.shape[:2], paint)
         pixels = paste_back(pixels, face, matrix, mask, blend=blend)
         covered = np.zeros((*face.shape[:2], 1), np.float32) if mask is None else mask
         known = np.minimum(known, geometry.unwarp_mask(covered, matrix, pixels.shape))

@@ -147,7 +147,9 @@ def _given_mask(path: Path, picture: codecs.Picture, hole: Hole) -> np.ndarray |
             raise ValueError(f"{path}: has no transparency, which --mask-alpha takes as the hole")
         mask = masks.from_alpha(picture.alpha, path)
     elif hole.file:
-        mask = masks.from_file(hole.file, picture.pixels.shape[:2], hole.invert)
+        mask = masks.from_file(
+            hole.file, picture.pixels.shape[:2], "black" if hole.invert else None, picture.turn
+        )
     else:
         return None
     return masks.dilate(mask, hole.dilate)

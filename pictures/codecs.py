@@ -123,6 +123,16 @@ def on_white(picture: Picture, channels: int) -> np.ndarray:
     return array_of(image.convert("L" if channels == 1 else "RGB"))
 
 
+def to_grey(pixels: np.ndarray) -> np.ndarray:
+    """uint8 (H, W, 1 or 3) as uint8 (H, W)."""
+    return np.asarray(to_pillow(pixels).convert("L"))
+
+
+def turned(array: np.ndarray, turn: int) -> np.ndarray:
+    """(H, W, ...) as stored to what is shown, by an EXIF orientation, 1 to 8."""
+    return np.ascontiguousarray(decoding.TURNS[turn](array))
+
+
 def fit(pixels: np.ndarray, size: int, crop: int | None = None) -> np.ndarray:
     """The centre square of uint8 (H, W, C), at most `crop` pixels wide, as (size, size, C).
 

@@ -4,12 +4,13 @@ Inside the program a mask is float32 (H, W, 1), exactly 1 where the picture is k
 hole. In a mask file, which people paint, white is the hole.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+import cli
 from pictures import codecs
 from pictures.files import Namesakes, real
 
@@ -26,7 +27,9 @@ CHOICES = (
     "pattern",
     "strokes",
 )
+PAINTS = ("white", "black", "transparent")  # which of a mask file is the hole
 THRESHOLD = 128  # grey of a mask file from which on it counts as white
+DARK, LIGHT = 48, 208  # of a photograph most is between them, of a mask little, however soft
 HOLE_TINT = np.array([255, 0, 96])  # seldom found in a photograph, in a face least of all
 
 
@@ -136,25 +139,39 @@ def strokes_hole(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 
 
 def from_file(
-    path: Path | str, size: tuple[int, int] | None = None, invert: bool = False
+    path: Path | str,
+    size: tuple[int, int] | None = None,
+    paint: str | None = None,
+    turn: int = 1,
+    tell: Callable[[str], None] = cli.tell,
 ) -> np.ndarray:
-    """The mask in a file: white is the hole, or black with `invert`; grey is split at THRESHOLD.
+    """The mask in a file, float32 (H, W, 1).
 
-    Of a mask with transparency, what is not painted is known. `size` (height, width) resizes it: a
-    pixel is hole if any hole pixel of the file reaches into it, so that no thin scratch is lost.
-    Raises ValueError for a file that is no picture, or that hides everything or nothing.
+    paint: one of PAINTS, which is the hole; grey is split at THRESHOLD. Where it is not said, white
+    is; or what is transparent, if the file's colours say nothing: they hold no white, or are those
+    of a photograph. `size`, the (height, width) of a picture, resizes the mask: a pixel is hole if
+    any hole pixel of the file reaches into it, so that no thin scratch is lost. The mask has the
+    picture's proportions, to a pixel, as it is shown, or else as its file stores it before its EXIF
+    turn (`turn`): then it is turned with it, which is told. Raises ValueError for a file that is no
+    picture or no mask, that has other proportions, or that hides everything or nothing.
     """
+    if paint not in (None, *PAINTS):
+        raise ValueError(f"unknown mask paint {paint!r}; choose from {', '.join(PAINTS)}")
     picture = codecs.read_picture(path)
-    grey = picture.pixels @ ([0.299, 0.587, 0.114] if picture.pixels.shape[2] == 3 else [1.0])
-    if invert:
-        grey = 255 - grey
-    if picture.alpha is not None:
-        grey = grey * (picture.alpha / 255)
-    hole = np.round(grey) >= THRESHOLD
-    paint = "black" if invert else "white"
+    paint = paint or _paint(path, picture)
+    hole = _hole(picture, paint)
     if not hole.any():
         raise ValueError(f"{path}: hides nothing: no pixel of the mask is {paint}")
-    if size is not None and hole.shape != size:
+    if size is not None:
+        if not _fits(hole.shape, size) and turn > 4 and _fits(hole.shape[::-1], size):
+            hole = codecs.turned(hole, turn)
+            tell(f"{path}: made for the picture as its file stores it; turned with it")
+        if not _fits(hole.shape, size):
+            sides = [f"{width}x{height}" for height, width in (hole.shape, size)]
+            raise ValueError(
+                f"{path}: is {sides[0]} pixels, the picture {sides[1]}: a mask has its picture's "
+                "proportions, and is painted over all of it"
+            )
         hole = _resize_hole(hole, size)
     if hole.all():
         raise ValueError(
@@ -163,7 +180,56 @@ def from_file(
     return from_hole(hole)
 
 
+def _paint(path: Path | str, picture: codecs.Picture) -> str:
+    """What is the hole of a mask of which nobody said it."""
+    grey = codecs.to_grey(picture.pixels)
+    shown = np.ones(grey.shape, bool) if picture.alpha is None else picture.alpha >= THRESHOLD
+    colours = grey[shown]
+    between = (colours >= DARK) & (colours < LIGHT)
+    is_photograph = between.mean() > 0.5 if colours.size else False
+    if shown.all():
+        if is_photograph:
+            raise ValueError(
+                f"{path}: looks like a photograph, not like a mask: paint what is to be filled "
+                "white, on black"
+            )
+        return "white"
+    if is_photograph or not (colours >= THRESHOLD).any():
+        return "transparent"
+    raise ValueError(
+        f"{path}: is white in parts and transparent in parts: say with --mask-hole which is the "
+        "hole, white or transparent"
+    )
+
+
+def _hole(picture: codecs.Picture, paint: str) -> np.ndarray:
+    """bool (H, W), True = hole. What is not painted, as it is transparent, is known; unless being
+    transparent is what makes it the hole."""
+    if paint == "transparent":
+        return np.zeros(picture.pixels.shape[:2], bool) | (_opacity(picture) < 255)
+    grey = codecs.to_grey(picture.pixels)
+    if paint == "black":
+        grey = 255 - grey
+    if picture.alpha is not None:
+        grey = np.round(grey * (_opacity(picture) / 255))
+    return grey >= THRESHOLD
+
+
+def _opacity(picture: codecs.Picture) -> np.ndarray:
+    return np.uint8(255) if picture.alpha is None else codecs.to_eight_bits(picture.alpha)
+
+
+def _fits(shape: tuple[int, int], size: tuple[int, int]) -> bool:
+    """Whether one is the other, both (height, width), resized, to a pixel of the smaller one."""
+    smaller, larger = sorted((shape, size))
+    least = max((length - 1) / whole for length, whole in zip(smaller, larger, strict=True))
+    most = min((length + 1) / whole for length, whole in zip(smaller, larger, strict=True))
+    return least <= most
+
+
 def _resize_hole(hole: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if hole.shape == size:
+        return hole
     for axis, length in enumerate(size):
         before = hole.shape[axis]
         start = np.arange(length) * before // length
@@ -180,12 +246,13 @@ def _window_sums(values: np.ndarray, start: np.ndarray, stop: np.ndarray, axis: 
 
 
 def from_alpha(alpha: np.ndarray, name: Path | str = "alpha") -> np.ndarray:
-    """The mask of a picture with transparent parts; alpha: uint8 (H, W); `name` is for the message.
+    """The mask of a picture with transparent parts; alpha: uint8 or uint16 (H, W); `name` is for
+    the message.
 
     Every pixel that is not fully opaque is hole: the fringe of a soft eraser is as damaged as its
     centre, and as known pixels stay as they are, it would show as a ring.
     """
-    hole = alpha < 255
+    hole = alpha < np.iinfo(alpha.dtype).max
     if not hole.any():
         raise ValueError(f"{name}: has no transparent pixel to fill")
     if hole.all():

@@ -164,7 +164,7 @@ def painted_mask(
     codecs.write(stroke, paint[..., None])
     left, top, right, bottom = _box(scene.shape, points)
     with naming(stroke, "The brush"):
-        known = masks.from_file(stroke, (bottom - top, right - left))
+        known = masks.from_file(stroke, (bottom - top, right - left), "white")
     hole = np.zeros((*scene.shape, 1), bool)
     geometry.cut(hole, (left, top, right, bottom))[...] = known == 0
     hole &= _square(scene.shape, points, size)

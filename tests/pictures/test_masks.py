@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -138,7 +139,7 @@ def test_white_is_the_hole(painted):
 
 
 def test_invert(painted):
-    mask = masks.from_file(painted(255 - square()), invert=True)
+    mask = masks.from_file(painted(255 - square()), paint="black")
     np.testing.assert_array_equal(hole_of(mask), square() > 0)
 
 
@@ -159,18 +160,18 @@ def test_every_mode_of_file(tmp_path, mode):
 
 
 def test_unpainted_parts_of_a_transparent_mask_are_known(painted):
-    """A layer with strokes in white, or in black for --invert-mask, and nothing elsewhere."""
-    for paint, invert in ((255, False), (0, True)):
+    """A layer with strokes in white or in black, and nothing elsewhere."""
+    for level, paint in ((255, "white"), (0, "black")):
         pixels = np.zeros((16, 16, 4))
-        pixels[..., :3] = 255 - paint  # what lies under full transparency is anybody's guess
-        pixels[4:8, 4:8] = (paint, paint, paint, 255)
-        mask = masks.from_file(painted(pixels), invert=invert)
+        pixels[..., :3] = 255 - level  # what lies under full transparency is anybody's guess
+        pixels[4:8, 4:8] = (level, level, level, 255)
+        mask = masks.from_file(painted(pixels), paint=paint)
         np.testing.assert_array_equal(hole_of(mask), square() > 0)
 
 
 def test_enlarged_with_hard_edges(painted):
-    mask = masks.from_file(painted(square()), size=(32, 48))
-    np.testing.assert_array_equal(hole_of(mask), square().repeat(2, 0).repeat(3, 1) > 0)
+    mask = masks.from_file(painted(square()), size=(48, 48))
+    np.testing.assert_array_equal(hole_of(mask), square().repeat(3, 0).repeat(3, 1) > 0)
 
 
 def test_a_thin_scratch_survives_shrinking(painted):
@@ -200,17 +201,17 @@ def test_resized_holes_cover_exactly_what_they_touch(before, after, seed):
 
 
 @pytest.mark.parametrize(
-    ("pixels", "invert", "reason"),
+    ("pixels", "paint", "reason"),
     [
-        (np.zeros((8, 8)), False, "hides nothing: no pixel of the mask is white"),
-        (np.full((8, 8), 255), False, "hides everything: paint only what is to be filled white"),
-        (np.full((8, 8), 255), True, "hides nothing: no pixel of the mask is black"),
-        (np.zeros((8, 8)), True, "hides everything: paint only what is to be filled black"),
+        (np.zeros((8, 8)), None, "hides nothing: no pixel of the mask is white"),
+        (np.full((8, 8), 255), None, "hides everything: paint only what is to be filled white"),
+        (np.full((8, 8), 255), "black", "hides nothing: no pixel of the mask is black"),
+        (np.zeros((8, 8)), "black", "hides everything: paint only what is to be filled black"),
     ],
 )
-def test_useless_mask_files_are_refused(painted, pixels, invert, reason):
+def test_useless_mask_files_are_refused(painted, pixels, paint, reason):
     with pytest.raises(ValueError, match=f"mask.png: {reason}"):
-        masks.from_file(painted(pixels), invert=invert)
+        masks.from_file(painted(pixels), paint=paint)
 
 
 def test_unreadable_mask_files_are_named(tmp_path):
@@ -219,6 +220,78 @@ def test_unreadable_mask_files_are_named(tmp_path):
         masks.from_file(tmp_path / "mask.png")
     with pytest.raises(ValueError, match="none.png"):
         masks.from_file(tmp_path / "none.png")
+
+
+# A mask and its picture
+
+
+@pytest.mark.parametrize(
+    ("size", "fits"),
+    [((16, 16), True), ((160, 161), True), ((160, 159), True), ((15, 16), True)]
+    + [((1000, 1062), True), ((1000, 1150), False), ((16, 32), False), ((32, 16), False)],
+)
+def test_a_mask_has_the_proportions_of_its_picture_to_a_pixel(painted, size, fits):
+    path = painted(square())
+    if fits:
+        assert masks.from_file(path, size=size).shape == (*size, 1)
+    else:
+        with pytest.raises(ValueError, match="mask.png: is 16x16 pixels, the picture .*proportion"):
+            masks.from_file(path, size=size)
+
+
+@pytest.mark.parametrize("turn", [5, 6, 7, 8])
+def test_a_mask_made_for_the_picture_as_stored_is_turned_with_it(painted, turn):
+    stored = np.zeros((20, 30), np.uint8)
+    stored[2:6, 10:25] = 255
+    told = []
+    mask = masks.from_file(painted(stored), size=(30, 20), turn=turn, tell=told.append)
+    np.testing.assert_array_equal(hole_of(mask), codecs.turned(stored, turn) > 0)
+    assert "made for the picture as its file stores it" in told[0]
+    shown = painted(codecs.turned(stored, turn))
+    again = masks.from_file(shown, size=(30, 20), turn=turn, tell=told.append)
+    np.testing.assert_array_equal(again, mask)
+    assert len(told) == 1
+
+
+def erased(pixels: np.ndarray) -> np.ndarray:
+    """Pixels with a transparent part, as an eraser leaves it."""
+    alpha = np.full((*pixels.shape[:2], 1), 255, np.uint8)
+    alpha[4:8, 4:8] = 0
+    return np.dstack([pixels, alpha])
+
+
+PHOTOGRAPH = np.random.default_rng(0).normal(128, 40, (16, 16, 3)).clip(0, 255).astype(np.uint8)
+ERASED_MASKS = {
+    "photograph": (PHOTOGRAPH, None),
+    "black": (np.zeros((16, 16, 3), np.uint8), None),
+    "white": (np.full((16, 16, 3), 255, np.uint8), "white or transparent"),
+    "black and white": (np.repeat(square()[::-1, :, None], 3, 2).astype(np.uint8), "transparent"),
+}
+
+
+@pytest.mark.parametrize(("pixels", "refusal"), ERASED_MASKS.values(), ids=ERASED_MASKS)
+def test_what_is_transparent_in_a_mask(painted, pixels, refusal):
+    """It is the hole where the colours say nothing; where they do, the flag decides."""
+    path = painted(erased(pixels))
+    if refusal:
+        with pytest.raises(ValueError, match=f"mask.png: .*--mask-hole.*{refusal}"):
+            masks.from_file(path)
+    else:
+        np.testing.assert_array_equal(hole_of(masks.from_file(path)), square() > 0)
+    explicit = masks.from_file(path, paint="transparent")
+    np.testing.assert_array_equal(hole_of(explicit), square() > 0)
+
+
+def test_a_photograph_is_no_mask(painted):
+    with pytest.raises(ValueError, match="mask.png: looks like a photograph"):
+        masks.from_file(painted(PHOTOGRAPH))
+    soft = cv2.GaussianBlur(square().repeat(16, 0).repeat(16, 1), (0, 0), 12)
+    assert 0 < hidden(masks.from_file(painted(soft))) < 0.2
+
+
+def test_unknown_paint_is_refused(painted):
+    with pytest.raises(ValueError, match="paint 'red'; choose from white, black, transparent"):
+        masks.from_file(painted(square()), paint="red")
 
 
 def test_transparency():
@@ -366,6 +439,12 @@ def test_command_takes_both_spellings(tmp_path):
     for spelling in ("--centerScale", "--center-scale"):
         masks_command.main(["center", str(tmp_path / "m.png"), spelling, "0.125", "--size", "32"])
         assert hidden(masks.from_file(tmp_path / "m.png")) == (24 / 32) ** 2
+
+
+def test_command_asks_for_a_suffix(tmp_path):
+    with pytest.raises(ValueError, match="hole: a picture's name has a suffix; choose png, jpg"):
+        masks_command.main(["strokes", str(tmp_path / "hole")])
+    assert not list(tmp_path.iterdir())
 
 
 def test_command_reports_faults_in_one_line(tmp_path):
