@@ -4,13 +4,13 @@ import struct
 import zlib
 
 import cv2
+import making
 import numpy as np
 import pytest
 from PIL import Image
 
 from data.drawn import drawn_faces
 from pictures import codecs, files, formats, metadata
-from tests.pictures import making
 
 FACE = drawn_faces(1, 24)[0]  # (24, 24, 3)
 WIDE = np.ascontiguousarray(FACE[:10])  # (10, 24, 3)
