@@ -17,10 +17,7 @@ from cli import (
 
 
 def parser() -> argparse.ArgumentParser:
-    from completion.case import FITS
-    from completion.options import CONTEXTS, GUIDES, PRESETS
-    from pictures import blend, masks
-    from search import latent, objective, starts
+    from completion.options import PRESETS
 
     presets = "\n".join(f"  {name}: {_described(options)}" for name, options in PRESETS.items())
     p = argparse.ArgumentParser(
@@ -49,19 +46,32 @@ def parser() -> argparse.ArgumentParser:
     flag(p, "--imgSize", type=positive_int, help="the model's size, checked against the checkpoint")
     flag(p, "--batch-size", type=positive_int, default=64, help="pictures searched for together")
     flag(p, "--seed", type=non_negative_int, help="decides starts, draws and random masks (0)")
+    _add_hole(p.add_argument_group("the hole"))
+    _add_place(p.add_argument_group("pictures of another size than the model's"))
+    find = p.add_argument_group("search")
+    _add_search(find)
+    _add_loss(find)
+    return p
 
-    hole = p.add_argument_group("the hole")
+
+def _add_hole(hole) -> None:
+    from completion.case import Hole
+    from pictures import masks
+
     given = hole.add_mutually_exclusive_group()
     flag(given, "--maskType", choices=masks.CHOICES, default="center", help="(%(default)s)")
-    flag(hole, "--centerScale", type=float, default=0.25, help="margin of center (%(default)s)")
-    flag(hole, "--fraction", type=fraction, default=0.2, help="hidden by random (%(default)s)")
+    flag(hole, "--centerScale", type=float, help=f"margin of center ({Hole.center_scale})")
+    flag(hole, "--fraction", type=fraction, help=f"hidden by random ({Hole.fraction})")
     flag(given, "--mask", type=Path, help="mask file, white = hole, or a folder of them by name")
     flag(hole, "--invert-mask", action="store_true", help="black = hole")
     flag(given, "--mask-alpha", action="store_true", help="transparent pixels are the hole")
     flag(hole, "--dilate", type=non_negative_int, default=0, help="grow the hole, in pixels")
     flag(hole, "--preview", action="store_true", help="write the holes over the pictures and stop")
 
-    place = p.add_argument_group("pictures of another size than the model's")
+
+def _add_place(place) -> None:
+    from completion.case import FITS
+
     flag(place, "--fit", choices=FITS, default="resize", help="the centre square, or the face")
     flag(place, "--face", dest="fit", action="store_const", const="face", help="= --fit face")
     flag(
@@ -73,7 +83,10 @@ def parser() -> argparse.ArgumentParser:
         help="inner corners of the eyes and bottom lip, in pixels, where no face is found",
     )
 
-    find = p.add_argument_group("search")
+
+def _add_search(find) -> None:
+    from search import latent, starts
+
     flag(find, "--approach", choices=latent.APPROACHES)
     flag(find, "--nIter", dest="steps", type=non_negative_int, help="iterations")
     flag(find, "--lr", type=positive_float, help="of adam and momentum")
@@ -92,6 +105,13 @@ def parser() -> argparse.ArgumentParser:
     flag(find, "--restarts", type=positive_int, help="searches, of which the best counts")
     flag(find, "--tolerance", type=non_negative_float, help="stop what gains less (0: no)")
     flag(find, "--alternatives", type=positive_int, help="different completions of each picture")
+
+
+def _add_loss(find) -> None:
+    from completion.options import CONTEXTS, GUIDES
+    from pictures import blend
+    from search import objective
+
     flag(find, "--lam", type=non_negative_float, help="weight of the perceptual loss")
     flag(find, "--context", choices=CONTEXTS, help="known pixels count alike, or by nearness")
     flag(find, "--window", type=positive_int, help="of that nearness, in pixels, odd")
@@ -103,10 +123,15 @@ def parser() -> argparse.ArgumentParser:
         "hole, and tells what G missed; auto: if there is one; not with lowres",
     )
     flag(find, "--norm", choices=objective.NORMS, help="of the contextual loss")
-    flag(find, "--prior", choices=objective.PRIORS, help="perceptual loss: -log D, or log(1 - D)")
+    flag(
+        find,
+        "--perceptual",
+        "--prior",
+        choices=objective.PERCEPTUAL,
+        help="form of the perceptual loss: -log D, or log(1 - D)",
+    )
     flag(find, "--blend", choices=blend.METHODS)
     flag(find, "--reference", type=Path, help="folder of true pictures to measure against")
-    return p
 
 
 def _described(options) -> str:
@@ -119,7 +144,7 @@ def _described(options) -> str:
         f"{found.approach}, {found.steps} steps, {rate}start {found.start}, "
         f"clip {found.clip}{prior}, lam {options.objective.lam}, "
         f"context {options.context}{window}{guide}, norm {options.objective.norm}, "
-        f"prior {options.objective.prior}, blend {options.blend}"
+        f"perceptual {options.objective.perceptual}, blend {options.blend}"
     )
 
 
@@ -132,40 +157,71 @@ def _point(text: str) -> tuple[float, float]:
 
 
 def main() -> int:
-    cli.import_tensorflow()
     arguments = parser().parse_args()
 
     import completion
-    from completion.case import Hole
-    from completion.folder import Job, preview, run
+    from completion.folder import preview, run
     from completion.options import PRESETS, fields, with_changes
-    from pictures import masks
     from training import checkpoint
 
-    if arguments.invert_mask and not arguments.mask:
-        raise ValueError("--invert-mask says how to read a mask file; give one with --mask")
+    hole = _hole(arguments)
     paths = _inputs(arguments)
     preset = PRESETS[arguments.preset]
     given = {k: v for k, v in vars(arguments).items() if k in fields(preset) and v is not None}
     options = with_changes(preset, given)
     completer = completion.restore(checkpoint.choose(arguments.checkpoint_dir), warn=print)
     options = completer.checked(options)
-    size = completer.size
-    if arguments.img_size not in (None, size):
-        raise ValueError(f"--img-size is {arguments.img_size}, but the model makes {size} pixels")
+    if arguments.img_size not in (None, completer.size):
+        raise ValueError(
+            f"--img-size is {arguments.img_size}, but the model makes {completer.size} pixels"
+        )
+    job = _job(arguments, completer, options, hole, paths)
+    if arguments.preview:
+        failed = preview(job, paths)
+        print(f"previews are in {arguments.out_dir / 'preview'}")
+        return cli.status(failed, len(paths))
     print(completer.describe(options))
-    job = Job(
+    completed, done, bad = run(job, paths)
+    print(f"{completed} completed, {done} done before, {bad} passed over; see {arguments.out_dir}")
+    return cli.status(bad, len(paths))
+
+
+def _hole(arguments: argparse.Namespace):
+    """The hole that was asked for. Raises ValueError for a flag that would have no effect."""
+    from completion.case import Hole
+
+    if arguments.invert_mask and not arguments.mask:
+        raise ValueError("--invert-mask says how to read a mask file; give one with --mask")
+    built_in = None if arguments.mask or arguments.mask_alpha else arguments.mask_type
+    given = {}
+    for name, kind in (("fraction", "random"), ("center_scale", "center")):
+        if (value := getattr(arguments, name)) is None:
+            continue
+        if built_in != kind:
+            raise ValueError(
+                f"--{name.replace('_', '-')} has no effect; it belongs to --mask-type {kind}"
+            )
+        given[name] = value
+    if built_in == "lowres" and arguments.guide not in (None, "auto", "none"):
+        raise ValueError(f"--guide {arguments.guide} has no effect with --mask-type lowres")
+    return Hole(
+        kind=arguments.mask_type,
+        seed=arguments.seed or 0,
+        invert=arguments.invert_mask,
+        alpha=arguments.mask_alpha,
+        dilate=arguments.dilate,
+        **given,
+    )
+
+
+def _job(arguments: argparse.Namespace, completer, options, hole, paths: list[Path]):
+    from completion.folder import Job
+    from pictures import masks
+
+    return Job(
         completer,
         options,
-        hole=Hole(
-            kind=arguments.mask_type,
-            seed=options.search.seed,
-            fraction=arguments.fraction,
-            center_scale=arguments.center_scale,
-            invert=arguments.invert_mask,
-            alpha=arguments.mask_alpha,
-            dilate=arguments.dilate,
-        ),
+        hole=hole,
         out_dir=arguments.out_dir,
         fit=arguments.fit,
         face_points=arguments.face_points,
@@ -175,18 +231,6 @@ def main() -> int:
         batch_size=arguments.batch_size,
         suffix=arguments.format,
     )
-    if arguments.preview:
-        failed = preview(job, paths)
-        print(f"previews are in {arguments.out_dir / 'preview'}")
-        return _status(failed, len(paths))
-    completed, done, bad = run(job, paths)
-    print(f"{completed} completed, {done} done before, {bad} passed over; see {arguments.out_dir}")
-    return _status(bad, len(paths))
-
-
-def _status(bad: int, count: int) -> int:
-    """What to exit with: 0, or 1 if pictures were passed over, 2 if all of them were."""
-    return 0 if not bad else 2 if bad == count else 1
 
 
 def _inputs(arguments: argparse.Namespace) -> list[Path]:

@@ -274,7 +274,7 @@ class DCGAN:
             contextual += losses.lowres_loss(generated, task.means)
         logits = d(generated, training=False)
         return contextual, contextual + objective.lam * losses.perceptual_loss(
-            objective.prior, logits
+            objective.perceptual, logits
         )
 
     def value_and_grad(self, task: "Task", objective: Objective, width: int) -> latent.ValueAndGrad:

@@ -119,28 +119,43 @@ def paste_back(
 ) -> np.ndarray:
     """A copy of the photograph with the hole filled from its completed face.
 
-    photograph: uint8 (H, W, C); face: uint8 (S, S, 1 or 3); matrix: from photograph to face. The
-    hole is the face square, or face_mask (S, S, 1) in the face, or photograph_mask (H, W, 1) in the
-    photograph (1 = known), or what lies in both. Only the pixels it covers change, and what
-    photograph_mask hides, inside the square or beyond, is never read. blend: one of blend.METHODS.
+    photograph: uint8 (H, W, C); face: (S, S, 1 or 3), uint8 or float32 in [-1, 1]; matrix: from
+    photograph to face. The hole is the face square, or face_mask (S, S, 1) in the face, or
+    photograph_mask (H, W, 1) in the photograph (1 = known), or what lies in both. Only the pixels
+    it covers change, and what photograph_mask hides, inside the square or beyond, is never read.
+    blend: one of blend.METHODS.
 
     A generated face serves better than the completed one, into which the known pixels are already
     pasted: those hide from the blending how far the generated ones are off.
     """
-    box = geometry.region(matrix, len(face), photograph.shape)
-    layer, mask = geometry.unwarp(_like(face, photograph), face_mask, matrix, box)
+    box, hole, filled = filling(photograph, face, matrix, face_mask, photograph_mask, blend)
     result = photograph.copy()
-    part = geometry.cut(result, box)
+    geometry.cut(result, box)[hole] = codecs.to_bytes(filled)
+    return result
+
+
+def filling(
+    photograph: np.ndarray,
+    face: np.ndarray,
+    matrix: np.ndarray,
+    face_mask: np.ndarray | None = None,
+    photograph_mask: np.ndarray | None = None,
+    blend: str = "poisson",
+) -> tuple[geometry.Box, np.ndarray, np.ndarray]:
+    """What paste_back fills: a box of the photograph, bool (h, w) of it, and float32 (pixels, C) in
+    [-1, 1], one row for each True."""
+    box = geometry.region(matrix, len(face), photograph.shape)
+    face = codecs.to_float(face) if face.dtype == np.uint8 else face
+    layer, mask = geometry.unwarp(_like(face, photograph), face_mask, matrix, box)
+    part = codecs.to_float(geometry.cut(photograph, box))
     visible = mask > 0
     if photograph_mask is not None:
         visible = geometry.cut(photograph_mask, box) > 0
         mask = np.maximum(mask, visible)
     # Hidden pixels that stay as they are count as equal to the face: no seam is drawn from them.
-    original = codecs.to_float(np.where(visible, part, layer))
+    filled = bounded_blend(np.where(visible, part, layer), layer, mask, blend)
     hole = mask[..., 0] == 0
-    filled = bounded_blend(original, codecs.to_float(layer), mask, blend)
-    part[hole] = codecs.to_bytes(filled[hole])
-    return result
+    return box, hole, filled[hole]
 
 
 def bounded_blend(

@@ -125,12 +125,11 @@ def fitting_seconds(model) -> float:
 
 def contextual(cases: Sequence, generated: np.ndarray) -> float:
     """The plain contextual loss, L1 over known pixels, mean over the faces."""
-    from pictures import codecs
 
     return float(
         np.mean(
             [
-                (np.abs(codecs.to_float(case.pixels) - picture) * case.square_mask).sum()
+                (np.abs(case.square - picture) * case.square_mask).sum()
                 for case, picture in zip(cases, generated, strict=True)
             ]
         )
@@ -213,11 +212,10 @@ def plain_loop(model, case) -> Callable[[], None]:
     """The original's loop on stock layers: each iteration fetches loss, gradient and image."""
     import tensorflow as tf
 
-    from pictures import codecs
     from training import losses
 
     generator, discriminator = model.average or model.generator, model.discriminator
-    picture, mask = codecs.to_float(case.pixels)[None], case.square_mask[None]
+    picture, mask = case.square[None], case.square_mask[None]
 
     @tf.function
     def evaluate(z):

@@ -7,8 +7,11 @@ exception, because that mask means to give them.
 """
 
 import dataclasses
+import math
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import cv2
 import numpy as np
@@ -52,30 +55,60 @@ class Hole:
 
 @dataclass(frozen=True)
 class Case:
-    """A picture ready for the search.
+    """A picture ready to complete.
 
     mask: float32 (H, W, 1), 1 = known, of the picture; matrix: from the picture to the model's
-    square; pixels: uint8 (S, S, C), what is known of the square; square_mask: float32 (S, S, 1);
-    means: float32 (B, B, C) block means, given with the lowres mask only. The search reads neither
-    picture nor mask: without_picture leaves them out while many wait, with_picture reads them.
+    square; square: float32 (S, S, C) in [-1, 1], what is known of it, and something where nothing
+    is; square_mask: float32 (S, S, 1); means: float32 (B, B, C) block means, given with the lowres
+    mask only. Completers read no more than the last three; picture and mask are None in a case that
+    is Waiting.
     """
 
     path: Path
     picture: codecs.Picture | None
     mask: np.ndarray | None
     matrix: np.ndarray
-    pixels: np.ndarray
+    square: np.ndarray
     square_mask: np.ndarray
     means: np.ndarray | None
 
-    def without_picture(self) -> "Case":
-        return dataclasses.replace(self, picture=None, mask=None)
+    def whole(self) -> np.ndarray:
+        """The picture on the model's square as it came, hole included: float32 (S, S, C)."""
+        return _whole(self.picture, self.matrix, *self.square.shape[1:])
 
-    def with_picture(self, hole: Hole) -> "Case":
-        """Read again, with the hole it was prepared with. Raises ValueError as prepare does."""
-        picture = codecs.read_picture(self.path)
-        mask = _mask(self.path, picture, hole, self.matrix, len(self.pixels))
-        return dataclasses.replace(self, picture=picture, mask=mask)
+    def beyond(self) -> np.ndarray:
+        """Which pixels of the hole, bool (H, W, 1), lie outside the model's square."""
+        return _beyond(self.mask, self.matrix, len(self.square))
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A case while others of its batch are made ready, without its picture, for which there is no
+    room. data: the file as it came; hole: the mask's, compressed; shape: (H, W, 1) of the mask;
+    before: the whole square, float32 (S, S, C)."""
+
+    case: Case
+    data: bytes
+    hole: bytes
+    shape: tuple[int, int, int]
+    before: np.ndarray
+
+    @classmethod
+    def of(cls, case: Case, data: bytes) -> Self:
+        return cls(
+            case=dataclasses.replace(case, picture=None, mask=None),
+            data=data,
+            hole=zlib.compress(np.packbits(case.mask == 0), level=1),
+            shape=case.mask.shape,
+            before=case.whole(),
+        )
+
+    def ready(self) -> Case:
+        """The case as it was, its file decoded again."""
+        bits = np.frombuffer(zlib.decompress(self.hole), np.uint8)
+        hole = np.unpackbits(bits, count=math.prod(self.shape)).reshape(self.shape)
+        picture = codecs.decode(self.data, self.case.path)
+        return dataclasses.replace(self.case, picture=picture, mask=1 - hole.astype(np.float32))
 
 
 def prepare(
@@ -94,7 +127,15 @@ def prepare(
     found in the whole picture. Raises ValueError, naming the file, where it cannot be read, hides
     nothing or everything, or no face is found.
     """
-    return place(path, codecs.read_picture(path), size, channels, hole, fit, face_points)
+    return place(
+        path,
+        codecs.read_picture(path),
+        size=size,
+        channels=channels,
+        hole=hole,
+        fit=fit,
+        face_points=face_points,
+    )
 
 
 def place(
@@ -106,17 +147,27 @@ def place(
     fit: str = "resize",
     face_points: np.ndarray | None = None,
 ) -> Case:
-    """`prepare` for a picture already read; path names it in messages."""
+    """`prepare` for a picture already read; path names it in messages.
+
+    What a file or transparency hides, hides every pixel of the square that it reaches into. A
+    built-in hole is made on the square, which is hidden exactly where it says; in the picture it
+    is what lies under that, and a pixel of the square at its edge is made of those that remain.
+    """
+    mask = _given_mask(path, picture, hole)
     if face_points is not None:
         matrix = points_matrix(face_points, size)
     elif fit == "face":
-        matrix = _face_matrix(path, picture.pixels, _given_mask(path, picture, hole), size)
+        matrix = _face_matrix(path, picture.pixels, mask, size)
     else:
         matrix = square_matrix(picture.pixels.shape[:2], size)
-    mask = _mask(path, picture, hole, matrix, size)
-    _check_reach(path, mask, matrix, size)
-    coloured = with_channels(picture.pixels, channels)
-    pixels, square_mask = geometry.warp_masked(coloured, mask, matrix, size)
+    if mask is not None:
+        _check_reach(path, mask, matrix, size)
+        square, square_mask = geometry.warp_masked(picture.pixels, mask, matrix, size)
+    else:
+        asked = hole.built_in(size)
+        mask = geometry.unwarp_mask(asked, matrix, picture.pixels.shape)
+        square, seen = geometry.warp_masked(picture.pixels, mask, matrix, size, partly=True)
+        square_mask = asked * seen  # nothing is seen where pixels of the picture are the larger
     if not (hole.lowres or square_mask.any()):
         raise ValueError(
             f"{path}: the hole hides everything that the model would see, as a pixel of its "
@@ -124,20 +175,16 @@ def place(
         )
     means = None
     if hole.lowres:
-        whole = codecs.to_float(geometry.warp(coloured, matrix, size))
-        means = _block_means(whole, LOWRES_BLOCKS)
-    return Case(Path(path), picture, mask, matrix, pixels, square_mask, means)
+        means = _block_means(_whole(picture, matrix, size, channels), LOWRES_BLOCKS)
+    square = with_channels(codecs.to_float(square), channels)
+    return Case(Path(path), picture, mask, matrix, square, square_mask, means)
 
 
-def _mask(
-    path: Path, picture: codecs.Picture, hole: Hole, matrix: np.ndarray, size: int
-) -> np.ndarray:
-    """The mask of the picture, (H, W, 1)."""
-    mask = _given_mask(path, picture, hole)
-    if mask is None:
-        shape = picture.pixels.shape[:2]
-        mask = geometry.unwarp_mask(hole.built_in(size), matrix, shape)
-    return mask
+def _whole(picture: codecs.Picture, matrix: np.ndarray, size: int, channels: int) -> np.ndarray:
+    """A picture on the model's square, hole included: float32 (size, size, channels)."""
+    everything = np.ones((*picture.pixels.shape[:2], 1), np.float32)
+    square, _ = geometry.warp_masked(picture.pixels, everything, matrix, size)
+    return with_channels(codecs.to_float(square), channels)
 
 
 def _given_mask(path: Path, picture: codecs.Picture, hole: Hole) -> np.ndarray | None:
@@ -190,7 +237,7 @@ def _face_matrix(path: Path, pixels: np.ndarray, mask: np.ndarray | None, size: 
 
 
 def _check_reach(path: Path, mask: np.ndarray, matrix: np.ndarray, size: int) -> None:
-    rest = beyond(mask, matrix, size)
+    rest = _beyond(mask, matrix, size)
     depth = cv2.distanceTransform(rest[..., 0].astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     if rest.any() and (depth.max() > THIN * min(depth.shape) or rest.sum() == (mask == 0).sum()):
         raise ValueError(
@@ -199,19 +246,19 @@ def _check_reach(path: Path, mask: np.ndarray, matrix: np.ndarray, size: int) ->
         )
 
 
-def beyond(mask: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-    """Which pixels of the hole, bool (H, W, 1), lie outside the model's square."""
+def _beyond(mask: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     inside = geometry.unwarp_mask(np.zeros((size, size, 1), np.float32), matrix, mask.shape[:2])
     return (mask == 0) & (inside > 0)
 
 
 def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
-    """uint8 (H, W, 1 or 3) as grey (1) or colour (3)."""
+    """(H, W, 1 or 3), uint8 or float32, as grey (1) or colour (3)."""
     if pixels.shape[2] == channels:
         return pixels
     if channels == 3:
         return np.repeat(pixels, 3, axis=2)
-    return np.rint(pixels @ np.array([[0.299], [0.587], [0.114]])).astype(np.uint8)
+    grey = pixels @ np.array([[0.299], [0.587], [0.114]], np.float32)
+    return grey if pixels.dtype == np.float32 else np.rint(grey).astype(pixels.dtype)
 
 
 def _block_means(square: np.ndarray, blocks: int) -> np.ndarray:

@@ -4,33 +4,39 @@ import dataclasses
 
 import numpy as np
 
-from align.paste import bounded_blend, paste_back
-from completion.case import Case, beyond
+from align import geometry
+from align.paste import bounded_blend, filling
+from completion.case import Case
 from pictures import blend, codecs
 
 
 def finish(case: Case, generated: np.ndarray, method: str) -> np.ndarray:
-    """The picture, uint8 (H, W, C), with its hole filled from G(z), float (S, S, C), and blended.
+    """The picture, uint8 (H, W, C), with its hole filled from a generated square, float32 (S, S, C)
+    in [-1, 1], and blended.
 
     Known pixels are bit for bit what they were. What the hole has beyond the model's square, the
     ends of a scratch, is filled smoothly from what is around it.
     """
-    face = codecs.to_bytes(generated)
-    result = paste_back(case.picture.pixels, face, case.matrix, None, case.mask, method)
-    rest = beyond(case.mask, case.matrix, len(face))
+    pixels = case.picture.pixels
+    box, hole, filled = filling(
+        pixels, generated, case.matrix, photograph_mask=case.mask, blend=method
+    )
+    result = pixels.copy()
+    geometry.cut(result, box)[hole] = codecs.to_bytes(filled)
+    rest = case.beyond()
     if rest.any():
-        filled = codecs.to_float(result)
+        values = codecs.to_float(pixels)
+        geometry.cut(values, box)[hole] = filled
         mask = 1 - rest.astype(np.float32)
-        filled = bounded_blend(filled, np.zeros_like(filled), mask, "poisson")
-        result = np.where(rest, codecs.to_bytes(filled), result)
+        smooth = bounded_blend(values, np.zeros_like(values), mask, "poisson")
+        result = np.where(rest, codecs.to_bytes(smooth), result)
     return result
 
 
 def square_result(case: Case, generated: np.ndarray, method: str) -> np.ndarray:
-    """The model's square, uint8 (S, S, C), with its hole filled from G(z) and blended."""
-    known = codecs.to_float(case.pixels)
-    filled = codecs.to_bytes(blend.blend(known, generated, case.square_mask, method))
-    return np.where(case.square_mask > 0, case.pixels, filled)
+    """The model's square, uint8 (S, S, C), with its hole filled from a generated one and blended.
+    Of a picture of the model's size it is what `finish` makes, bit for bit."""
+    return codecs.to_bytes(blend.blend(case.square, generated, case.square_mask, method))
 
 
 def like_input(case: Case) -> codecs.Picture:

@@ -1,26 +1,25 @@
 """Completing many pictures: what is done is skipped, what is bad is named, memory stays flat."""
 
 import dataclasses
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from align import geometry
-from cli import one_line
+import cli
 from completion import Completer, Moment
-from completion.case import Case, Hole, beyond, points_matrix, prepare, with_channels
+from completion.case import Case, Hole, Waiting, place, points_matrix
 from completion.finish import finish, square_result
 from completion.options import Options
 from completion.outputs import Batch, Results, modified
 from measuring import metrics
 from pictures import codecs, masks
+
+WAITING_BYTES = 2**29  # of files that wait together; more close a batch before it is full
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,12 @@ class Job:
         file = self.masks_of[path] if self.masks_of else None
         return dataclasses.replace(self.hole, file=file)
 
-    def prepare(self, path: Path) -> Case:
-        """One picture, hidden and placed. Raises ValueError, naming the file."""
-        case = prepare(
+    def case(self, path: Path, data: bytes) -> Case:
+        """One picture, from the bytes of its file, hidden and placed. Raises ValueError, naming the
+        file."""
+        case = place(
             path,
+            codecs.decode(data, path),
             size=self.completer.size,
             channels=self.completer.channels,
             hole=self.hole_of(path),
@@ -78,12 +79,12 @@ class Job:
         return true
 
     def settings(self, path: Path) -> dict:
-        """All that decides a result, for the report."""
+        """All that decides a result and its file, for the report."""
         hole = self.hole_of(path)
         values = dataclasses.asdict(self.options) | {"hole": dataclasses.asdict(hole)}
         if hole.file:
             values["hole"] |= {"file": str(hole.file), "modified": modified(hole.file)}
-        values |= {"model": self._fingerprint, "fit": self.fit}
+        values |= {"model": self._fingerprint, "fit": self.fit, "format": self.suffix}
         if self.face_points is not None:
             values["face_points"] = np.asarray(self.face_points).tolist()
         if self.references:
@@ -98,14 +99,12 @@ class Job:
 def preview(job: Job, paths: Sequence[Path]) -> int:
     """Write each picture with its hole tinted to OUT/preview; returns how many could not be."""
     names = Results(job.out_dir / "preview", "png").names(paths)
-    failed = 0
-    for path, case in _prepared(job, paths):
-        if case is None:
-            failed += 1
-            continue
-        shown = masks.overlay(case.picture.pixels, case.mask)
-        codecs.write(job.out_dir / "preview" / f"{names[path]}.png", shown)
-    return failed
+    shown = 0
+    for case, _ in _cases(job, paths):
+        tinted = masks.overlay(case.picture.pixels, case.mask)
+        codecs.write(job.out_dir / "preview" / f"{names[case.path]}.png", tinted)
+        shown += 1
+    return len(paths) - shown
 
 
 def run(job: Job, paths: Sequence[Path]) -> tuple[int, int, int]:
@@ -114,104 +113,103 @@ def run(job: Job, paths: Sequence[Path]) -> tuple[int, int, int]:
     remaining = [path for path in paths if not results.is_done(path, job.settings(path))]
     names = results.names(remaining)
     completed = 0
-    found = (_Waiting.of(case) for _, case in _prepared(job, remaining) if case is not None)
-    try:  # an interrupted run keeps what it has
-        while batch := list(islice(found, job.batch_size)):
-            for searched in _search_batch(job, batch):
-                completed += _finish(job, searched, names[searched.case.path], results)
-            results.save_report()
-    finally:
-        results.save_report()
+    waiting = (Waiting.of(case, data) for case, data in _cases(job, remaining))
+    with results.reporting():
+        for batch in _batches(waiting, job.batch_size):
+            for end in _complete(job, batch):
+                completed += _finish(job, end, names[end.waiting.case.path], results)
     return completed, len(paths) - len(remaining), len(remaining) - completed
 
 
-def _prepared(job: Job, paths: Sequence[Path]) -> Iterator[tuple[Path, Case | None]]:
+def _cases(job: Job, paths: Sequence[Path]) -> Iterator[tuple[Case, bytes]]:
+    """What can be completed, and the bytes of its file; the others are named."""
     for path in paths:
         try:
-            yield path, job.prepare(path)
+            data = codecs.load(path)
+            case = job.case(path, data)
         except (ValueError, OSError) as error:
-            _pass_over(error)
-            yield path, None
+            cli.pass_over(error)
+            continue
+        yield case, data
 
 
-def _pass_over(error: Exception) -> None:
-    print(f"passed over {one_line(error)}", file=sys.stderr)
-
-
-@dataclass(frozen=True)
-class _Waiting:
-    """A case of a batch, without its picture: memory is that of the squares. before: the picture on
-    the model's square as it came, hole included, uint8 (S, S, C): what before.png shows."""
-
-    case: Case
-    before: np.ndarray
-
-    @classmethod
-    def of(cls, case: Case) -> "_Waiting":
-        size, channels = case.pixels.shape[0], case.pixels.shape[2]
-        pixels = with_channels(case.picture.pixels, channels)
-        return cls(case.without_picture(), geometry.warp(pixels, case.matrix, size))
+def _batches(waiting: Iterable[Waiting], most: int) -> Iterator[list[Waiting]]:
+    batch: list[Waiting] = []
+    for one in waiting:
+        batch.append(one)
+        if len(batch) == most or sum(len(w.data) for w in batch) >= WAITING_BYTES:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 @dataclass(frozen=True)
-class _Searched:
+class _End:
     """What came of one case. generated: float (A, S, S, C) of its alternatives, best first."""
 
-    case: Case
+    waiting: Waiting
     generated: np.ndarray
     measured: dict
 
 
-def _search_batch(job: Job, waiting: Sequence[_Waiting]) -> Iterator[_Searched]:
+def _complete(job: Job, waiting: Sequence[Waiting]) -> Iterator[_End]:
     started = time.perf_counter()
     cases = [one.case for one in waiting]
     batch = Batch(job.out_dir, cases)
     batch.before(np.stack([one.before for one in waiting]))
-    ends = []  # the first and the last moment of each alternative's search
+    ends = []  # the first and the last moment of each alternative
     for alternative in range(job.options.alternatives):
-        ends.append(_search(job, cases, alternative, batch if alternative == 0 else None))
+        ends.append(_moments(job, cases, alternative, batch if alternative == 0 else None))
     batch.close()
     seconds = (time.perf_counter() - started) / len(cases)
-    for i, case in enumerate(cases):
-        measured = {"seconds": seconds}
-        if ends[0][1].loss is not None:
-            ends = sorted(ends, key=lambda pair: pair[1].loss[i])
+    for i, one in enumerate(waiting):
+        best_first = sorted(ends, key=lambda pair: _loss(pair[1], i) or 0)
+        first, last = best_first[0]
+        measured = {"steps": last.step, "seconds": seconds}
+        if last.loss is not None:
             measured |= {
-                "first_loss": float(ends[0][0].loss[i]),
-                "last_loss": float(ends[0][1].loss[i]),
-                "losses": [float(last.loss[i]) for _, last in ends],
+                "first_loss": _loss(first, i),
+                "last_loss": _loss(last, i),
+                "losses": [_loss(last, i) for _, last in best_first],
             }
-        measured["steps"] = ends[0][1].step
-        yield _Searched(case, np.stack([last.generated[i] for _, last in ends]), measured)
+        yield _End(one, np.stack([last.generated[i] for _, last in best_first]), measured)
 
 
-def _finish(job: Job, searched: _Searched, name: str, results: Results) -> bool:
+def _loss(moment: Moment, row: int) -> float | None:
+    return None if moment.loss is None else float(moment.loss[row])
+
+
+def _finish(job: Job, end: _End, name: str, results: Results) -> bool:
     """Fill the picture and write it; whether that could be done."""
-    path = searched.case.path
+    path = end.waiting.case.path
     try:
-        case = searched.case.with_picture(job.hole_of(path))
-        pictures = [finish(case, g, job.options.blend) for g in searched.generated]
-        measured = searched.measured | _compared(job, case, pictures[0])
+        case = end.waiting.ready()
+        pictures = [finish(case, generated, job.options.blend) for generated in end.generated]
+        measured = end.measured | _compared(job, case, pictures[0])
         written = results.write(case, name, pictures, job.settings(path), measured)
     except (ValueError, OSError) as error:
-        _pass_over(error)
+        cli.pass_over(error)
         return False
-    figures = f"{measured['steps']} steps"
-    if "last_loss" in measured:
-        losses = f"{measured['first_loss']:.1f} -> {measured['last_loss']:.1f}"
-        figures = f"loss {losses}, {figures}"
-    if "psnr" in measured:
-        figures += f", {measured['psnr']:.1f} dB in the hole"
-    if rest := int(beyond(case.mask, case.matrix, len(case.pixels)).sum()):
-        figures += f", {rest:,} pixels beyond its square filled from around"
-    print(f"{written}: {figures}")
+    print(f"{written}: {_figures(case, measured)}")
     return True
 
 
-def _search(
+def _figures(case: Case, measured: dict) -> str:
+    figures = [f"{measured['steps']} steps"]
+    if "last_loss" in measured:
+        figures.insert(0, f"loss {measured['first_loss']:.1f} -> {measured['last_loss']:.1f}")
+    if "psnr" in measured:
+        figures.append(f"{measured['psnr']:.1f} dB in the hole")
+    if rest := int(case.beyond().sum()):
+        figures.append(f"{rest:,} pixels beyond its square filled from around")
+    return ", ".join(figures)
+
+
+def _moments(
     job: Job, cases: list[Case], alternative: int, batch: Batch | None
 ) -> tuple[Moment, Moment]:
-    """The first and the last moment of one search; what lies between goes to `batch`."""
+    """The first and the last moment of one completion; what lies between goes to `batch`."""
     first = last = None
     shown = -1
     total = job.completer.steps(job.options)

@@ -55,6 +55,27 @@ PRESETS = {
 }
 
 
+APPROACHES = {  # what belongs to some approaches alone
+    "lr": ("adam", "momentum"),
+    "schedule": ("adam", "momentum"),
+    "beta1": ("adam",),
+    "beta2": ("adam",),
+    "eps": ("adam",),
+    "momentum": ("momentum",),
+    "hmc_beta": ("hmc",),
+    "hmc_eps": ("hmc",),
+    "hmc_l": ("hmc",),
+    "hmc_anneal": ("hmc",),
+    "tolerance": ("adam", "momentum", "lbfgs"),
+    "patience": ("adam", "momentum", "lbfgs"),
+}
+# An option -> another, and the values of that with which the first has an effect.
+EFFECTIVE = {name: ("approach", approaches) for name, approaches in APPROACHES.items()} | {
+    "prior_weight": ("clip", ("none",)),
+    "window": ("context", ("weighted",)),
+}
+
+
 def fields(options: Options) -> dict[str, Any]:
     """All options by name, those of the search and of the objective among them."""
     parts = {"search", "objective"}
@@ -64,7 +85,7 @@ def fields(options: Options) -> dict[str, Any]:
 
 def with_changes(options: Options, changes: Mapping[str, Any]) -> Options:
     """Options with some fields changed: its own, or those of its search and its objective. Raises
-    ValueError for a name that none of them has."""
+    ValueError for a name that none of them has, and for a change that would have no effect."""
     if unknown := changes.keys() - fields(options).keys():
         raise ValueError(
             f"no option {', '.join(sorted(unknown))}; choose from {', '.join(fields(options))}"
@@ -75,4 +96,12 @@ def with_changes(options: Options, changes: Mapping[str, Any]) -> Options:
         own = {k: v for k, v in changes.items() if k in vars(part)}
         parts[name] = dataclasses.replace(part, **own)
     rest = {k: v for k, v in changes.items() if k in vars(options)}
-    return dataclasses.replace(options, **parts, **rest)
+    changed = dataclasses.replace(options, **parts, **rest)
+    for name in changes.keys() & EFFECTIVE.keys():
+        other, values = EFFECTIVE[name]
+        if (value := fields(changed)[other]) not in values:
+            raise ValueError(
+                f"{name} has no effect with {other} {value}; it belongs to {other} "
+                f"{' or '.join(values)}"
+            )
+    return changed

@@ -2,7 +2,8 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -51,16 +52,16 @@ class Batch:
         self.folder = _free_folder(Path(out_dir))
         self._lines: list[list[str]] = []  # of each log, not yet written
         self._shown: list[int] = []
-        squares = np.stack([case.pixels for case in cases])
+        squares = np.stack([case.square for case in cases])
         known = np.stack([case.square_mask for case in cases])
-        self._write("masked.png", np.where(known > 0, squares, 0))
+        self._write("masked.png", codecs.to_bytes(np.where(known > 0, squares, -1)))
         self._means = None if cases[0].means is None else np.stack([case.means for case in cases])
         if self._means is not None:
             self._write("lowres.png", _blocks(self._means, squares.shape[1]))
 
     def before(self, squares: np.ndarray) -> None:
-        """The whole pictures on the model's square, uint8 (N, S, S, C)."""
-        self._write("before.png", squares)
+        """The whole pictures on the model's square, float32 (N, S, S, C) in [-1, 1]."""
+        self._write("before.png", codecs.to_bytes(squares))
 
     def log(self, moment: Moment) -> None:
         """A line for each image, if there is a latent: iteration, loss, z."""
@@ -126,14 +127,15 @@ class Results:
     """results/NAME.png, masks/NAME.png, alternatives/NAME/ and report.json of an output folder.
 
     The report lists every completion whose result is there; with it a second run skips what is
-    done, and gives a new name to what would overwrite something else.
+    done, and gives a new name to what would overwrite something else. While a run goes on, what it
+    has done is in report.jsonl, a line for each picture, so that a kill loses nothing.
     """
 
     def __init__(self, out_dir: Path, suffix: str):
         self.folder, self.suffix = Path(out_dir), suffix
-        self._report = self.folder / "report.json"
-        entries = _read_report(self._report)
-        self.entries = [e for e in entries if (self.folder / e["result"]).exists()]
+        self._report, self._journal = self.folder / "report.json", self.folder / "report.jsonl"
+        found = {e["result"]: e for e in _read_report(self._report) + _read_journal(self._journal)}
+        self.entries = [e for result, e in found.items() if (self.folder / result).exists()]
         self._names = {entry["name"] for entry in self.entries}
         self._by_input = defaultdict(list)
         for entry in self.entries:
@@ -178,14 +180,27 @@ class Results:
                 codecs.write(folder / f"{number}.{self.suffix}", result, like=like_input(case))
             codecs.write(self.folder / "alternatives" / f"{name}.png", _sheet(results))
         path = self.folder / "results" / f"{name}.{self.suffix}"
-        codecs.write(path, results[0], like=like_input(case))  # the last: a run may be interrupted
         entry = {"name": name, "result": str(path.relative_to(self.folder))}
-        self.entries.append(entry | _key(case.path, settings) | measured)
+        entry |= _key(case.path, settings) | measured
+        with self._journal.open("ab", buffering=0) as journal:  # one write, which nothing tears
+            journal.write(json.dumps(entry).encode() + b"\n")
+        codecs.write(path, results[0], like=like_input(case))  # the last: it makes the entry count
+        self.entries.append(entry)
         return path
 
-    def save_report(self) -> None:
+    @contextmanager
+    def reporting(self) -> Iterator[None]:
+        """While pictures are completed; makes report.json of what is done before and after."""
+        self._save_report()
+        try:
+            yield
+        finally:
+            self._save_report()
+
+    def _save_report(self) -> None:
         with replacing(self._report) as temporary:
             temporary.write_text(json.dumps(self.entries, indent=1) + "\n")
+        self._journal.unlink(missing_ok=True)
 
 
 def _key(path: Path, settings: dict) -> dict:
@@ -205,6 +220,12 @@ def _read_report(path: Path) -> list[dict]:
     except (ValueError, LookupError, TypeError):
         pass
     raise ValueError(f"{path}: not a report of this program; move it away, or use another folder")
+
+
+def _read_journal(path: Path) -> list[dict]:
+    """What a run that was killed had done; a last line without its end is dropped."""
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith(b"\n")]
 
 
 def _sheet(results: Sequence[np.ndarray], side: int = 256) -> np.ndarray:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+import cli
 from completion import Guide, Moment
 from completion.case import Case
 from completion.options import Options
 from networks.config import Config
-from pictures import codecs, masks
+from pictures import masks
 from search import latent, starts
 from search.linear import Given, LinearModel, rows_by_mask
 from training import checkpoint
@@ -68,6 +69,7 @@ class Searching:
         fingerprint = checkpoint.fingerprint(saved.weights | saved.linear)
 
         def restore() -> "DCGAN":
+            cli.import_tensorflow()
             from model import DCGAN
 
             return DCGAN.restore(path)
@@ -140,7 +142,7 @@ class Searching:
         """As in Completer. width: pictures evaluated at once, see DCGAN.complete."""
         options = self.checked(options)
         model, search, lowres = self.model, options.search, cases[0].means is not None
-        known = np.stack([codecs.to_float(case.pixels) for case in cases])
+        known = np.stack([case.square for case in cases])
         square_masks = np.stack([case.square_mask for case in cases])
         weights = _weights(square_masks, options)
         make_guide = None if lowres else self.guides[options.guide]

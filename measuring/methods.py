@@ -18,7 +18,7 @@ from completion.case import Case
 from completion.finish import square_result
 from completion.options import PRESETS, Options, fields, with_changes
 from measuring import baselines
-from pictures import blend, codecs
+from pictures import blend
 
 CHOICES = (*PRESETS, *baselines.INPAINTING, "mean", "ppca-K")
 DEFAULTS = ["best", *baselines.INPAINTING]
@@ -127,9 +127,9 @@ def _make(spec: Spec, completer: Completer | None, fitted: baselines.PPCA | None
 
 def _filling(fill: baselines.Fill) -> Generate:
     def generate(cases: Sequence[Case]) -> np.ndarray:
-        known = [np.where(case.square_mask > 0, case.pixels, 0) for case in cases]
         masks = np.stack([case.square_mask for case in cases])
-        return fill(codecs.to_float(np.stack(known)), masks)
+        known = np.where(masks > 0, np.stack([case.square for case in cases]), -1)
+        return fill(known, masks)
 
     return generate
 

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from measuring.evaluation import Pictures, Result
-from pictures import grids
+from pictures import codecs, grids
 
 COLUMNS = 12  # pictures side by side; more go into further blocks of rows
 LABEL_PIXELS = 110  # width of a row's name
@@ -25,8 +25,8 @@ def sheet(
     rows: list[tuple[str, np.ndarray]] = []
     for kind in dict.fromkeys(result.mask for result in results):
         cases = pictures.cases(kind, seed)
-        holes = np.stack([np.where(c.square_mask > 0, c.pixels, 255) for c in cases])
-        parts = [("true", pictures.pixels), (kind, holes)]
+        holes = np.stack([np.where(c.square_mask > 0, c.square, 1) for c in cases])
+        parts = [("true", pictures.pixels), (kind, codecs.to_bytes(holes))]
         parts += [(r.method, r.pixels[:count]) for r in results if r.mask == kind]
         for first in range(0, len(cases), COLUMNS):
             rows += [(name, row[first : first + COLUMNS]) for name, row in parts]

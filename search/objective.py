@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 NORMS = ("l1", "l2")
-PRIORS = ("generator", "paper")
+PERCEPTUAL = ("generator", "paper")
 LOWRES_BLOCKS = 8  # blocks a side of the `lowres` mask
 
 
@@ -11,16 +11,16 @@ LOWRES_BLOCKS = 8  # blocks a side of the `lowres` mask
 class Objective:
     """What a completion minimises: contextual + lam * perceptual, per image.
 
-    norm: of the contextual loss; prior: which perceptual loss; lowres: whether block means are
-    given too. Raises ValueError, with the value and the choices.
+    norm: of the contextual loss; perceptual: the form of the perceptual loss; lowres: whether block
+    means are given too. Raises ValueError, with the value and the choices.
     """
 
     lam: float = 0.1
     norm: str = "l1"
-    prior: str = "generator"
+    perceptual: str = "generator"
     lowres: bool = False
 
     def __post_init__(self):
-        for name, choices in (("norm", NORMS), ("prior", PRIORS)):
+        for name, choices in (("norm", NORMS), ("perceptual", PERCEPTUAL)):
             if (value := getattr(self, name)) not in choices:
                 raise ValueError(f"{name} is {value!r}; choose from {', '.join(choices)}")

@@ -299,7 +299,7 @@ class Found(NamedTuple):
 def _written(case: Case, found: list[Found], blend: str, folder: Path, ended: str) -> Result:
     """Write what was found, best first, by names of our own."""
     pictures, details = [], []
-    box = geometry.region(case.matrix, len(case.pixels), case.mask.shape, margin=0)
+    box = geometry.region(case.matrix, len(case.square), case.mask.shape, margin=0)
     for number, one in enumerate(found, start=1):
         pixels = finish(case, one.generated, blend)
         pictures.append(folder / f"completed-{number}.png")

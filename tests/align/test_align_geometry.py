@@ -152,7 +152,7 @@ def test_a_pixel_is_hole_wherever_a_hidden_pixel_contributes(photograph, mask, m
     known = face_mask[..., 0] == 1
     for value in (0, 255):
         filled = np.where(mask > 0, photograph, value).astype(np.uint8)
-        plain = geometry.warp(filled, matrix, 64, border)
+        plain = geometry.warp(filled.astype(np.float32), matrix, 64, border)
         np.testing.assert_array_equal(face[known], plain[known])
 
 
@@ -174,7 +174,7 @@ def test_hidden_pixels_take_the_colour_of_known_neighbours(mask, matrix):
 
 def test_a_photograph_without_a_hole_is_warped_as_ever(photograph, matrix):
     face, face_mask = geometry.warp_masked(photograph, np.ones((250, 230, 1)), matrix, 64)
-    np.testing.assert_array_equal(face, geometry.warp(photograph, matrix, 64))
+    np.testing.assert_array_equal(face, geometry.warp(photograph.astype(np.float32), matrix, 64))
     assert face_mask.min() == 1
 
 

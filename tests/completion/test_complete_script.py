@@ -1,7 +1,9 @@
 """./complete.py as a user runs it: what it writes, says, keeps, refuses; interrupted, run again."""
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from PIL import Image, ImageCms
 import cli
 import complete
 from completion import folder as completing
+from completion.outputs import Results
 from data.drawn import drawn_faces
 from measuring import metrics
 from model import DCGAN
@@ -494,6 +497,55 @@ def test_what_is_done_is_skipped(call, tmp_path):
     assert len(files(out / "results")) == 8 and len(report(out)) == 8
 
 
+def test_another_format_is_no_second_run(call, tmp_path):
+    write(tmp_path / "in", 2)
+    call("in", *FEW)
+    assert "2 completed, 0 done before" in call("in", *FEW, "--format", "jpg")[1]
+    assert "0 completed, 2 done before" in call("in", *FEW, "--format", "jpg")[1]
+    suffixes = [Path(name).suffix for name in files(tmp_path / "completions" / "results")]
+    assert sorted(suffixes) == [".jpg", ".jpg", ".png", ".png"]
+
+
+def test_a_picture_is_read_once_and_its_mask_once(call, tmp_path, monkeypatch):
+    """Decoded a second time for the write, from the bytes that were read."""
+    write(tmp_path / "in", 3, size=24)
+    painted(tmp_path / "mask.png", 24, slice(4, 9), slice(6, 20))
+    read = []
+
+    def load(path):
+        read.append(Path(path).stem)
+        return Path(path).read_bytes()
+
+    monkeypatch.setattr(codecs, "load", load)
+    assert call("in", "--mask", "mask.png", *FEW)[0] == 0
+    read = [name for name in read if name.startswith("face") or name == "mask"]
+    assert sorted(read) == ["face000", "face001", "face002", "mask", "mask", "mask"]
+
+
+def test_large_files_close_a_batch_early(call, tmp_path, monkeypatch):
+    write(tmp_path / "in", 3)
+    monkeypatch.setattr(completing, "WAITING_BYTES", 1)
+    assert call("in", *FEW)[0] == 0
+    assert len(files(tmp_path / "completions" / "results")) == 3
+    assert (tmp_path / "completions" / "batch_0002").exists()
+
+
+def test_a_kill_loses_nothing_that_is_done(call, tmp_path, monkeypatch):
+    """Killed, a run makes no report; what it has done is known all the same."""
+    write(tmp_path / "in", 3)
+    out = tmp_path / "completions"
+    with monkeypatch.context() as patch:
+        patch.setattr(Results, "_save_report", lambda self: None)
+        call("in", *FEW)
+    assert not (out / "report.json").exists()
+    with (out / "report.jsonl").open("a") as journal:
+        journal.write('{"name": "face00')  # as a power cut leaves it
+    (out / "results" / "face001.png").unlink()  # killed before it was written
+    assert "1 completed, 2 done before" in call("in", *FEW)[1]
+    assert list(report(out)) == ["face000", "face002", "face001"]
+    assert not (out / "report.jsonl").exists()
+
+
 def test_a_folder_that_holds_its_results_is_not_completed_again(call, tmp_path):
     write(tmp_path / "in", 2)
     for _ in range(2):
@@ -577,12 +629,21 @@ def test_help_says_what_each_preset_contains(call):
         (("--window", "4"), "window 4 must be odd and at least 3"),
         (("--centerScale", "0.7"), "centerScale 0.7 must be above 0 and at most 0.5"),
         (("--face-points", "1,1", "2,2", "3,3"), "lie on a line and place no face"),
+        (("--lr", "0.1"), "lr has no effect with approach lbfgs"),
+        (("--fraction", "0.3"), "--fraction has no effect; it belongs to --mask-type random"),
+        (("--maskType", "left", "--center-scale", "0.3"), "--center-scale has no effect"),
+        (("--maskType", "lowres", "--guide", "linear"), "--guide linear has no effect"),
     ],
 )
 def test_what_would_fail_with_every_picture_is_one_line(call, tmp_path, arguments, words):
     write(tmp_path / "in", 2)
     assert_refused(call("in", *arguments), words)
     assert not (tmp_path / "completions").exists()
+
+
+def test_the_form_of_the_perceptual_loss_has_two_spellings():
+    for flag in ("--perceptual", "--prior"):
+        assert complete.parser().parse_args(["in", flag, "paper"]).perceptual == "paper"
 
 
 @pytest.mark.parametrize(
@@ -597,3 +658,41 @@ def test_what_would_fail_with_every_picture_is_one_line(call, tmp_path, argument
 def test_flags_are_checked(call, arguments, words):
     status, _, error = call("in", *arguments)
     assert status == 2 and words in error
+
+
+# Before TensorFlow is there
+
+WITHOUT = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    assert not {"tensorflow", "keras"} & set(sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments, status, words",
+    [
+        (["--help"], 0, "presets"),
+        (["in", "--maskType", "heart"], 2, "invalid choice: 'heart'"),
+        (["nowhere"], 2, "error: nowhere: no such file or folder"),
+        (["in", "--checkpointDir", "nowhere"], 2, "error: nowhere: no such checkpoint folder"),
+        (["in", "--nIter", "2"], 0, "0 completed, 2 done before"),
+    ],
+)
+def test_what_takes_no_network_is_answered_without_tensorflow(
+    call, models, tmp_path, arguments, status, words
+):
+    write(tmp_path / "in", 2)
+    if "--nIter" in arguments:
+        call(*arguments)
+        arguments = [*arguments, "--checkpointDir", str(models[0][3])]
+    ended = subprocess.run(
+        [sys.executable, "-c", WITHOUT, complete.__file__, *arguments],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(complete.__file__).parent)},
+    )
+    assert (ended.returncode, words in ended.stdout + ended.stderr) == (status, True), ended

@@ -14,7 +14,7 @@ from lively import FEW, SIZE, lively, searching, with_starts
 from PIL import Image
 
 from align import geometry
-from completion.case import Hole, points_matrix, prepare, square_matrix
+from completion.case import Hole, Waiting, points_matrix, prepare, square_matrix
 from completion.finish import finish, like_input, square_result
 from completion.options import PRESETS, Options, with_changes
 from data.drawn import drawn_faces
@@ -92,7 +92,7 @@ def test_the_original_preset_is_the_original():
         "tolerance": 0,
     }
     assert {name: search[name] for name in published} == published
-    assert original.objective == Objective(lam=0.1, norm="l1", prior="generator", lowres=False)
+    assert original.objective == Objective(lam=0.1, norm="l1", perceptual="generator", lowres=False)
     assert (original.context, original.blend, original.alternatives) == ("plain", "none", 1)
 
 
@@ -101,6 +101,24 @@ def test_changes_reach_the_part_they_belong_to():
     assert (changed.search.steps, changed.objective.lam, changed.window) == (7, 0.5, 9)
     assert with_changes(changed, {}) == changed
     assert changed.search.start == PRESETS["best"].search.start
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"lr": 0.1}, "lr has no effect with approach lbfgs; it belongs to approach adam or"),
+        ({"approach": "adam", "momentum": 0.5}, "it belongs to approach momentum"),
+        (
+            {"prior_weight": 1.0, "clip": "hard"},
+            "no effect with clip hard; it belongs to clip none",
+        ),
+        ({"context": "plain", "window": 9}, "window has no effect with context plain"),
+        ({"approach": "hmc", "tolerance": 0.1}, "tolerance has no effect with approach hmc"),
+    ],
+)
+def test_what_would_change_nothing_is_refused(changes, words):
+    with pytest.raises(ValueError, match=words):
+        with_changes(PRESETS["best"], changes)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +144,7 @@ def test_a_picture_of_the_models_size_is_taken_as_it_is(tmp_path):
     case = prepare(save(tmp_path / "a.png", pixels), SIZE, 3, Hole("left"))
     known = case.square_mask > 0
     np.testing.assert_array_equal(case.square_mask, masks.make("left", (SIZE, SIZE)))
-    np.testing.assert_array_equal(np.where(known, case.pixels, 0), np.where(known, pixels, 0))
+    np.testing.assert_array_equal(known * codecs.to_bytes(case.square), known * pixels)
 
 
 @pytest.mark.parametrize("shape", [(48, 32), (20, 61), (16, 17)])
@@ -136,7 +154,7 @@ def test_of_other_pictures_the_centre_square_is_taken(tmp_path, shape):
     disc = rows[:, None] ** 2 + columns**2 < (min(shape) / 4) ** 2
     path = save(tmp_path / "a.png", np.uint8(255 * disc)[..., None])
     case = prepare(path, SIZE, 1, Hole("full"))
-    white = case.pixels[..., 0] > 127
+    white = case.square[..., 0] > 0
     assert abs(white.sum() - np.pi * (SIZE / 4) ** 2) < 10
     assert np.abs(np.argwhere(white).mean(axis=0) - (SIZE - 1) / 2).max() < 0.6
 
@@ -151,14 +169,69 @@ def test_a_hidden_pixel_hides_every_pixel_it_would_reach(tmp_path):
     np.testing.assert_array_equal(case.mask, mask)
 
 
+@pytest.mark.parametrize("shape", [(61, 43), (16, 17), (40, 250)])
+@pytest.mark.parametrize("kind", ["random", "center", "grid", "strokes"])
+def test_a_built_in_hole_hides_of_the_square_what_it_says(tmp_path, shape, kind):
+    """At any scale; in the picture it is what lies under that."""
+    pixels = noise((*shape, 3))
+    case = prepare(save(tmp_path / "a.png", pixels), SIZE, 3, Hole(kind, seed=2))
+    asked = masks.make(kind, (SIZE, SIZE), seed=2)
+    np.testing.assert_array_equal(case.square_mask, asked)
+    expected = geometry.unwarp_mask(asked, square_matrix(shape, SIZE), shape)
+    np.testing.assert_array_equal(case.mask, expected)
+    whole = geometry.warp(pixels.astype(np.float32), case.matrix, SIZE)
+    reached = geometry.warp(1 - case.mask, case.matrix, SIZE)[..., 0] > 0
+    apart = (codecs.to_float(whole) != case.square).any(axis=2)
+    assert not (apart & ~reached).any()
+
+
+def test_of_pictures_larger_pixels_a_built_in_hole_hides_what_nothing_known_shows(tmp_path):
+    case = prepare(
+        save(tmp_path / "a.png", noise((5, 5, 3))), SIZE, 3, Hole("random", fraction=0.8)
+    )
+    asked = masks.make("random", (SIZE, SIZE), fraction=0.8)
+    share = geometry.warp(case.mask, case.matrix, SIZE)
+    np.testing.assert_array_equal(case.square_mask, asked * (share > 1e-3))
+
+
+def test_stays_float_until_it_is_written(tmp_path):
+    """Three grey levels a pixel: their mean is no byte, and reaches the search as it is."""
+    pixels = noise((2 * SIZE, 2 * SIZE, 3))
+    case = prepare(save(tmp_path / "a.png", pixels), SIZE, 3, Hole("full"))
+    means = pixels.reshape(SIZE, 2, SIZE, 2, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(case.square, means / 127.5 - 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("method", blend.METHODS)
+def test_at_the_models_size_grid_and_result_are_the_same(tmp_path, method, channels):
+    path = save(tmp_path / "a.png", noise((SIZE, SIZE, channels)))
+    case = prepare(path, SIZE, channels, Hole("strokes", seed=1))
+    generated = np.random.default_rng(0).uniform(-1, 1, case.square.shape).astype(np.float32)
+    grid = square_result(case, generated, method)
+    np.testing.assert_array_equal(grid, finish(case, generated, method))
+
+
+def test_a_waiting_case_comes_back_as_it_was(tmp_path):
+    path = save(tmp_path / "a.png", noise((31, 50, 3)))
+    case = prepare(path, SIZE, 3, Hole("strokes", seed=1))
+    data = path.read_bytes()
+    path.unlink()  # nothing is read again
+    waiting = Waiting.of(case, data)
+    assert waiting.case.picture is None and waiting.case.mask is None
+    again = waiting.ready()
+    np.testing.assert_array_equal(again.picture.pixels, case.picture.pixels)
+    np.testing.assert_array_equal(again.mask, case.mask)
+
+
 def test_grey_pictures_and_models_meet(tmp_path):
     grey, colour = noise((20, 20, 1)), noise((20, 20, 3))
     grey_file, colour_file = save(tmp_path / "g.png", grey), save(tmp_path / "c.png", colour)
     case = prepare(grey_file, 20, 3, Hole("full"))
-    np.testing.assert_array_equal(case.pixels, grey.repeat(3, axis=2))
+    np.testing.assert_array_equal(codecs.to_bytes(case.square), grey.repeat(3, axis=2))
     case = prepare(colour_file, 20, 1, Hole("full"))
     expected = np.asarray(Image.fromarray(colour).convert("L"))
-    assert np.abs(case.pixels[..., 0] - expected.astype(int)).max() <= 1
+    assert np.abs(codecs.to_bytes(case.square)[..., 0] - expected.astype(int)).max() <= 1
 
 
 def test_points_place_the_face_in_either_order_of_the_eyes():
@@ -233,7 +306,7 @@ def results(case, options=QUICK):
     """What becomes of a case: what the search is given, where it ends, each blending's result."""
     moment = last(searching().complete([case], options))
     yield case.square_mask
-    yield np.where(case.square_mask > 0, case.pixels, 0)
+    yield np.where(case.square_mask > 0, case.square, 0)
     yield moment.latent
     for method in blend.METHODS:
         yield np.where(case.mask > 0, 0, finish(case, moment.generated[0], method))
@@ -350,7 +423,7 @@ def test_a_guided_search_adds_what_the_linear_model_expects_that_g_missed(sixty)
     model, case = lively(), sixty[0]
     moment = last(searching().complete([case], QUICK))
     raw = model.generate(moment.latent)
-    known = codecs.to_float(case.pixels)[None]
+    known = case.square[None]
     missed = Given(model.linear, case.square_mask[None]).expected_differences(known - raw)
     np.testing.assert_array_equal(moment.generated, np.clip(raw + missed, -1, 1))
     inside = case.square_mask[None, ..., 0] == 0
@@ -415,7 +488,7 @@ def test_alternatives_of_a_guided_search_differ_in_the_hole_as_draws_do(sixty):
         last(searching().complete(cases, QUICK, number)).generated for number in (1, 2)
     )
     given = Given(model.linear, np.stack([case.square_mask for case in cases]))
-    known = np.stack([codecs.to_float(case.pixels) for case in cases])
+    known = np.stack([case.square for case in cases])
     drawn = given.expected(known, 1) - given.expected(known, 2)
     apart = np.abs(first - second)[inside].mean()
     assert apart > 0.5 * np.abs(drawn)[inside].mean() > 0
@@ -470,11 +543,11 @@ def test_any_picture_hole_and_model(tmp_path_factory, picture, channels, method,
         assert "hides everything that the model would see" in str(error)
         return
     np.testing.assert_array_equal(case.mask, mask)
-    assert case.pixels.shape == (SIZE, SIZE, channels)
+    assert case.square.shape == (SIZE, SIZE, channels)
     generated = rng.uniform(-1, 1, (SIZE, SIZE, channels)).astype(np.float32)
     square = square_result(case, generated, method)
     known = np.broadcast_to(case.square_mask > 0, square.shape)
-    np.testing.assert_array_equal(square[known], case.pixels[known])
+    np.testing.assert_array_equal(square[known], codecs.to_bytes(case.square)[known])
 
     result = finish(case, generated, method)
     codecs.write(folder / "result.png", result, like=like_input(case))

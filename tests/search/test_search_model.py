@@ -75,7 +75,7 @@ def test_companions_and_position_change_no_bit(given, search):
 
 def test_companions_change_no_bit_one_by_one_and_with_block_means(given):
     means = np.float32(given[0].reshape(COUNT, 8, 2, 8, 2, 3).mean(axis=(2, 4)))
-    search, objective = Search(steps=3), Objective(lowres=True, norm="l2", prior="paper")
+    search, objective = Search(steps=3), Objective(lowres=True, norm="l2", perceptual="paper")
     for width in (1, 8):
         together, _ = complete(given, np.arange(9), search, width, objective, means)
         for row in (0, 4, 8):

@@ -225,7 +225,7 @@ def test_perceptual_losses_are_their_formulas():
     ("wrong", "message"),
     [
         ({"norm": "l3"}, "norm is 'l3'; choose from l1, l2"),
-        ({"prior": "x"}, "prior is 'x'; choose from generator, paper"),
+        ({"perceptual": "x"}, "perceptual is 'x'; choose from generator, paper"),
     ],
 )
 def test_an_objective_is_checked(wrong, message):
@@ -240,7 +240,7 @@ def test_completion_loss_is_the_sum_of_its_parts_image_by_image(channels, lowres
     model = DCGAN(Config(image_size=16, gf_dim=4, df_dim=4, z_dim=4, channels=channels))
     z, given = uniform(4, 4), uniform(4, 16, 16, channels)
     weights, means = np.ones((4, 16, 16, 1), np.float32), uniform(4, 8, 8, channels)
-    objective = Objective(lam=0.3, norm="l2", prior="paper", lowres=lowres)
+    objective = Objective(lam=0.3, norm="l2", perceptual="paper", lowres=lowres)
     contextual, complete = model.completion_loss(z, Task(given, weights, means), objective)
     generated = model.generate(z).astype(float)
     expected = ((generated - given) ** 2).sum((1, 2, 3))
