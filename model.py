@@ -40,8 +40,8 @@ class DCGAN:
     ):
         recipe.must_suit(config)
         self.config, self.recipe = config, recipe
-        self.strategy = strategy or tf.distribute.get_strategy()
-        with self.strategy.scope():
+        strategy = strategy or tf.distribute.get_strategy()
+        with strategy.scope():
             self.generator = generator(config, recipe.seed)
             self.discriminator = discriminator(config, recipe.seed)
             self.average = generator(config, recipe.seed) if recipe.ema else None
@@ -57,7 +57,7 @@ class DCGAN:
                 "g": (self.g_optimizer, "generator"),
                 "d": (self.d_optimizer, "discriminator"),
             },
-            strategy=self.strategy,
+            strategy=strategy,
         )
         self._inference: tuple[keras.Model, keras.Model] | None = None
         self._folded = None  # the version of the weights that it was made from
@@ -194,11 +194,11 @@ class DCGAN:
 
     @tf.function(autograph=False)
     def _train_step(self, real, step: tf.Tensor, z=None) -> dict[str, tf.Tensor]:
-        measured = self.strategy.run(self._replica_step, (real, step, z))
+        measured = self.state.strategy.run(self._replica_step, (real, step, z))
         if self.average:
             self.state.update_averages(step, self.recipe.batch_size, self.recipe.ema)
         sums = {
-            name: self.strategy.reduce("SUM", value, axis=None)
+            name: self.state.strategy.reduce("SUM", value, axis=None)
             for name, value in measured["losses"].items()
         }
         return sums | measured["tensors"]

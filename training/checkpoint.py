@@ -3,10 +3,11 @@
     checkpoint/step-00000500/   config.json  weights.npz  linear.npz  training.npz  state.json
     models/faces64/             config.json  weights.npz  linear.npz
 
-weights.npz holds the variables of the networks by name ("generator/h1/kernel"), linear.npz the
-linear model of the training pictures (linear.py; models of other programs have none), training.npz
-the variables of the optimisers, state.json the counters. A zip archive carries a checksum of every
-member, so a damaged file is noticed.
+config.json says which kind of model it is ("dcgan" where it does not), and holds its configuration
+and recipe. weights.npz holds the variables of the networks by name ("generator/h1/kernel"),
+linear.npz the linear model of the training pictures (search/linear.py; models of other programs
+have none), training.npz the variables of the optimisers, state.json the counters. A zip archive
+carries a checksum of every member, so a damaged file is noticed.
 """
 
 import fcntl

@@ -69,8 +69,8 @@ def add_course_flags(parser: argparse.ArgumentParser, checkpoint_dir: str, epoch
         course,
         "--eval-every",
         type=positive_int,
-        help="steps (default: 500 with --validation, else never; without it training pictures are "
-        "measured by)",
+        help="steps (default: 500 with --validation, else never; without it, training pictures are "
+        "what is compared with)",
     )
     flag(course, "--keep", type=positive_int, default=5, help=f"checkpoints {default}")
     flag(
@@ -147,6 +147,9 @@ def _find(arguments: argparse.Namespace) -> Path:
     for path in filter(None, (dataset, arguments.validation)):
         if not path.exists():
             raise ValueError(f"{path}: no such file or folder")
+    for path in (arguments.checkpoint_dir, arguments.sample_dir, arguments.log_dir):
+        if Path(path).exists() and not Path(path).is_dir():
+            raise ValueError(f"{path}: File exists, and is no folder")
     if arguments.init_from and not _resumes(arguments):
         checkpoint.must_exist(arguments.init_from)
     return dataset

@@ -285,6 +285,7 @@ def test_no_resume_moves_the_earlier_run_aside(launcher, faces, alone, copied):
         ("--channels 1", "another model: its channels is 3, here it is 1"),
         ("--log-dir file/logs --epoch 5", "file/logs: Not a directory|file: Not a directory"),
         ("--checkpoint-dir file", "file: File exists"),
+        ("--sample-dir file --dry-run", "file: File exists"),
         ("--d-steps 20", "13 pictures; a step takes at least 20"),
         ("--batch_size 0", ""),
         ("--epoch x", ""),
