@@ -357,6 +357,7 @@ class DCGAN:
         """The model that a checkpoint folder of ours or of TensorFlow 1 holds, ready to sample and
         complete. Raises ValueError where there is none."""
         saved = checkpoint.load(folder, warn)
+        saved.must_be("dcgan")
         model = cls(*both(saved.config))
         model.state.restore(saved)
         return model

@@ -56,6 +56,13 @@ class Checkpoint:
         """Which class restores it."""
         return self.config.get("kind", "dcgan")
 
+    def must_be(self, kind: str) -> None:
+        """Raises ValueError for a model of another kind."""
+        if self.kind != kind:
+            raise ValueError(
+                f"{self.path}: another model: its kind is {self.kind}, here it is {kind}"
+            )
+
 
 def save(
     path: Path,

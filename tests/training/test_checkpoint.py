@@ -167,6 +167,12 @@ def test_another_model_is_refused_by_the_field_that_differs(trained):
             assert only_line(error) == f"{folder}/step-00000002: another model: {words}{more}"
 
 
+def test_another_kind_of_model_is_refused_before_it_is_built(tmp_path):
+    checkpoint.save(tmp_path / "other", {"kind": "pix2pix", "loss": "lsgan"}, {})
+    with pytest.raises(ValueError, match="other: another model: its kind is pix2pix, here it is"):
+        DCGAN.restore(tmp_path / "other")
+
+
 def test_missing_and_foreign_folders_are_one_line(tmp_path):
     with pytest.raises(ValueError, match="no such checkpoint folder"):
         checkpoint.load(tmp_path / "nowhere")
