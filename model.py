@@ -14,9 +14,10 @@ from networks.config import Config
 from networks.dcgan import discriminator, generator
 from networks.folding import fold, folded
 from pictures import codecs, grids
-from search import latent
+from search import latent, starts
 from search.linear import LinearModel
 from search.objective import Objective
+from search.space import Cube
 from training import checkpoint, devices, losses
 from training.augment import augment, fold_in
 from training.loop import Preview
@@ -40,6 +41,7 @@ class DCGAN:
     ):
         recipe.must_suit(config)
         self.config, self.recipe = config, recipe
+        self.space = Cube(config.z_dim)
         strategy = strategy or tf.distribute.get_strategy()
         with strategy.scope():
             self.generator = generator(config, recipe.seed)
@@ -116,10 +118,10 @@ class DCGAN:
         return np.concatenate(outputs)[:count]
 
     def draw(self, count: int, seed: int = 0, truncation: float = 1.0) -> np.ndarray:
-        """`count` z's (count, z_dim), uniform in [-truncation, truncation]; number i depends on the
-        seed and i alone."""
+        """`count` z's (count, z_dim) of the space, truncated; number i depends on the seed and i
+        alone."""
         generators = [np.random.default_rng([seed, i]) for i in range(count)]
-        rows = [rng.uniform(-truncation, truncation, self.config.z_dim) for rng in generators]
+        rows = [self.space.draw(generator, 1, truncation)[0] for generator in generators]
         return np.array(rows, np.float32)
 
     def sample(self, count: int, seed: int = 0, truncation: float = 1.0) -> np.ndarray:
@@ -319,6 +321,7 @@ class DCGAN:
         expected: np.ndarray | None = None,
         preconditioner: np.ndarray | None = None,
         width: int | None = None,
+        first: int = 0,
     ) -> Iterator[latent.Step]:
         """Search for the z whose G(z) agrees with what is known; yields every step, writes nothing.
 
@@ -329,7 +332,8 @@ class DCGAN:
         from options.seed for all. means: (N, B, B, C), block means that are given, for
         objective.lowres. preconditioner: (N, z_dim, z_dim), see latent.search. width: images
         evaluated at once, see batch_width; it decides the rounding, and at one width companions and
-        position change no bit of any image's search.
+        position change no bit of any image's search. first: the number of the first start, see
+        latent.search_restarts.
         """
         masks = np.asarray(masks, np.float32)
         known = np.where(masks > 0, np.asarray(pictures, np.float32), 0)
@@ -338,13 +342,18 @@ class DCGAN:
         if means is None:
             means = np.zeros((len(known), 1, 1, known.shape[3]), np.float32)
         if z is None:
-            draw = np.random.default_rng((options.seed, 0)).uniform(-1, 1, self.config.z_dim)
-            z = np.tile(draw, (len(known), 1))
-        starts = [z] if isinstance(z, np.ndarray) else z
+            z = starts.start("random", known, masks, self.space, seed=options.seed, restart=first)
         task = Task(*(tf.constant(part, tf.float32) for part in (wanted, weights, means)))
         width = width or batch_width(len(known))
         evaluate = self.value_and_grad(task, objective, width)
-        return latent.search_restarts(evaluate, starts, options, preconditioner)
+        return latent.search_restarts(
+            evaluate,
+            [z] if isinstance(z, np.ndarray) else z,
+            options,
+            preconditioner=preconditioner,
+            space=self.space,
+            first=first,
+        )
 
     # Saving
 

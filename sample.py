@@ -108,7 +108,9 @@ def main() -> int:
         return sampling.latents(model, numbers, arguments.seed, arguments.truncation)
 
     if mode == "walk":
-        z = sampling.walk(latents(numbers), arguments.frames, arguments.truncation)
+        z = sampling.walk(
+            model.space, latents(numbers), arguments.frames, truncation=arguments.truncation
+        )
         grids.write_gif(out, codecs.to_bytes(model.generate(z)), seconds_per_frame=0.05)
     elif mode == "arithmetic":
         columns = [latents(chosen) for chosen in arguments.arithmetic]

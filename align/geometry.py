@@ -9,6 +9,8 @@ right and bottom excluded.
 import cv2
 import numpy as np
 
+from pictures.averages import block_means
+
 # OpenFace (align_dlib.py, Apache 2.0) scales its 68-point template so that the outermost landmarks
 # touch the sides of the unit square. These are the template's extremes and the six points in use.
 TEMPLATE_MINIMUM = np.array((0.0792396913815, 0.182360984545))
@@ -163,14 +165,6 @@ def _sample(part: np.ndarray, matrix: np.ndarray, block: int, size: int, border:
         borderMode=BORDERS[border],
     )
     return face.reshape(size, size, -1)
-
-
-def block_means(image: np.ndarray, block: int) -> np.ndarray:
-    """(H, W, C) averaged over block x block pixels; the last blocks continue the edge."""
-    height, width, channels = image.shape
-    image = cv2.copyMakeBorder(image, 0, -height % block, 0, -width % block, cv2.BORDER_REPLICATE)
-    size = (image.shape[1] // block, image.shape[0] // block)
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], channels)
 
 
 def warp_masked(

@@ -119,7 +119,7 @@ def fitting_seconds(model) -> float:
     from search import starts
 
     started = time.perf_counter()
-    starts.Starts.fit(model.generate, model.config.z_dim)
+    starts.Starts.fit(model.generate, model.space)
     return time.perf_counter() - started
 
 

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from align import geometry, landmarks
-from pictures import codecs, masks
+from pictures import averages, codecs, masks
 from search.objective import LOWRES_BLOCKS
 
 FITS = ("resize", "face")
@@ -175,7 +175,8 @@ def place(
         )
     means = None
     if hole.lowres:
-        means = _block_means(_whole(picture, matrix, size, channels), LOWRES_BLOCKS)
+        whole = _whole(picture, matrix, size, channels)
+        means = averages.block_means(whole, size // LOWRES_BLOCKS)
     square = with_channels(codecs.to_float(square), channels)
     return Case(Path(path), picture, mask, matrix, square, square_mask, means)
 
@@ -257,11 +258,5 @@ def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
         return pixels
     if channels == 3:
         return np.repeat(pixels, 3, axis=2)
-    grey = pixels @ np.array([[0.299], [0.587], [0.114]], np.float32)
+    grey = averages.grey(pixels)
     return grey if pixels.dtype == np.float32 else np.rint(grey).astype(pixels.dtype)
-
-
-def _block_means(square: np.ndarray, blocks: int) -> np.ndarray:
-    """Means over a blocks x blocks partition of (S, S, C): (blocks, blocks, C)."""
-    side = len(square) // blocks
-    return square.reshape(blocks, side, blocks, side, -1).mean(axis=(1, 3))

@@ -12,6 +12,7 @@ from completion import Moment
 from completion.case import Case
 from completion.finish import like_input
 from pictures import codecs, grids
+from pictures.averages import block_means
 from pictures.files import replacing
 
 COLUMNS = 8  # of the grids, as in the original
@@ -83,11 +84,9 @@ class Batch:
         self._write(f"hats_imgs/{step:04d}.png", codecs.to_bytes(generated))
         self._write(f"completed/{step:04d}.png", completed)
         if self._means is not None:
-            count, side = len(generated), generated.shape[1]
-            blocks = self._means.shape[1]
-            parts = generated.reshape(count, blocks, side // blocks, blocks, side // blocks, -1)
-            means = _blocks(parts.mean(axis=(2, 4)), side)
-            self._write(f"hats_imgs/{step:04d}.lowres.png", means)
+            block = generated.shape[1] // self._means.shape[1]
+            means = np.stack([block_means(picture, block) for picture in generated])
+            self._write(f"hats_imgs/{step:04d}.lowres.png", _blocks(means, generated.shape[1]))
 
     def close(self) -> None:
         """End the logs and animate the grids in completed/."""

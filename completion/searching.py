@@ -14,7 +14,7 @@ from completion.case import Case
 from completion.options import Options
 from networks.config import Config
 from pictures import masks
-from search import latent, starts
+from search import starts
 from search.linear import Given, LinearModel, rows_by_mask
 from training import checkpoint
 
@@ -127,9 +127,9 @@ class Searching:
                 model.path,
                 "starts",
                 fingerprint,
-                lambda: starts.Starts.fit(model.generate, model.config.z_dim).to_arrays(),
+                lambda: starts.Starts.fit(model.generate, model.space).to_arrays(),
             )
-            self._starts = fingerprint, starts.Starts.from_arrays(arrays)
+            self._starts = fingerprint, starts.Starts.from_arrays(arrays, model.space)
         return self._starts[1]
 
     def complete(
@@ -152,6 +152,7 @@ class Searching:
             expected = guide.expected(known, draw, search.seed)
             weights = _with_hidden(weights, square_masks)
             evidence = np.where(square_masks > 0, known, expected), np.ones_like(square_masks)
+        first = draw * search.restarts
         fitted = self.fitted_starts() if search.start != "random" else None
         preconditioner = None
         if fitted and search.approach == "lbfgs":
@@ -162,7 +163,18 @@ class Searching:
             search,
             dataclasses.replace(options.objective, lowres=lowres),
             weights=weights,
-            z=_starting_points(search, evidence, model.config.z_dim, draw, fitted),
+            z=[
+                starts.start(
+                    search.start,
+                    *evidence,
+                    space=model.space,
+                    seed=search.seed,
+                    restart=restart,
+                    starts=fitted,
+                )
+                for restart in range(first, first + search.restarts)
+            ],
+            first=first,
             means=np.stack([case.means for case in cases]) if lowres else None,
             expected=expected,
             preconditioner=preconditioner,
@@ -194,20 +206,3 @@ def _with_hidden(weights: np.ndarray, square_masks: np.ndarray) -> np.ndarray:
     """The weights with those of hidden pixels, which a guide speaks for."""
     hidden = HIDDEN_WEIGHT * weights.sum(axis=(1, 2, 3)) / square_masks.sum(axis=(1, 2, 3))
     return np.where(square_masks > 0, weights, hidden[:, None, None, None])
-
-
-def _starting_points(
-    search: latent.Search,
-    evidence: tuple[np.ndarray, np.ndarray],
-    z_dim: int,
-    draw: int,
-    fitted: starts.Starts | None,
-) -> list[np.ndarray]:
-    """A z (N, Z) for each restart, from pictures and the masks that say what of them counts."""
-    first = draw * search.restarts
-    return [
-        starts.start(
-            search.start, *evidence, z_dim, seed=search.seed, restart=restart, starts=fitted
-        )
-        for restart in range(first, first + search.restarts)
-    ]

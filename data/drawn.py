@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from pictures.averages import block_means, grey
+
 _SKINS = [(255, 224, 196), (234, 192, 150), (198, 140, 98), (140, 90, 60), (90, 58, 40)]
 _HAIRS = [(40, 26, 20), (96, 60, 30), (200, 160, 80), (130, 130, 130), (150, 60, 30)]
 
@@ -38,10 +40,10 @@ def _face(rng: np.random.Generator, size: int, channels: int) -> np.ndarray:
     curve = mouth_y - smile * ((x - 0.5) / mouth_w) ** 2
     canvas[(abs(x - 0.5) < mouth_w) & (abs(y - curve) < 0.018)] = (160, 50, 60)
 
-    canvas = (canvas * light[..., None]).reshape(size, scale, size, scale, 3).mean((1, 3))
+    canvas = block_means(canvas * light[..., None], scale)
     canvas = canvas + rng.normal(0, 2, canvas.shape)
     if channels == 1:
-        canvas = canvas @ np.array([[0.299], [0.587], [0.114]])
+        canvas = grey(canvas)
     return np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
 
 

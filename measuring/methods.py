@@ -19,6 +19,7 @@ from completion.finish import square_result
 from completion.options import PRESETS, Options, fields, with_changes
 from measuring import baselines
 from pictures import blend
+from search.pca import PPCA
 
 CHOICES = (*PRESETS, *baselines.INPAINTING, "mean", "ppca-K")
 DEFAULTS = ["best", *baselines.INPAINTING]
@@ -112,15 +113,15 @@ def make(
     fits = [spec.components for spec in specs if spec.components is not None]
     if fits and train is None:
         raise ValueError("methods mean and ppca-K are fitted to the pictures of --train DIR")
-    fitted = baselines.PPCA.fit(train, max(fits)) if fits else None
+    fitted = baselines.fit(train, max(fits)) if fits else None
     return [_make(spec, completer, fitted) for spec in specs]
 
 
-def _make(spec: Spec, completer: Completer | None, fitted: baselines.PPCA | None) -> Method:
+def _make(spec: Spec, completer: Completer | None, fitted: PPCA | None) -> Method:
     if spec.options:
         return _completing(spec.name, completer, completer.checked(spec.options))
     if spec.components is not None:
-        fill = partial(fitted.truncated(spec.components).fill, caution=spec.caution)
+        fill = partial(baselines.fill, fitted.truncated(spec.components), caution=spec.caution)
         return Method(spec.name, _filling(fill), spec.blend)
     return Method(spec.name, _filling(baselines.INPAINTING[spec.base]), spec.blend)
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import scipy.special
 
 from measuring.features import Extractor
 from model import DCGAN
 from pictures import codecs, grids
+from search.space import Space
 
 NOISE = 0.25  # around the result of arithmetic, as in Radford et al. 2016
 GAP = 8  # white pixels between parts of a figure
@@ -26,19 +26,11 @@ def latents(
     return model.draw(max(numbers) + 1, seed, truncation)[list(numbers)]
 
 
-def walk(z: np.ndarray, frames: int, truncation: float = 1.0) -> np.ndarray:
-    """A closed walk through z (N, z_dim), `frames` steps a leg: (N * frames, z_dim).
-
-    On straight lines z would come near 0, where training drew none, and faces all be alike. Here
-    coordinates are made normal, turned into each other along a quarter of a circle, and made
-    uniform again: halfway between independent draws, z is distributed as they are.
-    """
-    share = np.clip((z / truncation + 1) / 2, 1e-6, 1 - 1e-6).astype(np.float64)
-    normal = scipy.special.ndtri(share)
-    angle = np.linspace(0, np.pi / 2, frames, endpoint=False)[:, None]
-    legs = zip(normal, np.roll(normal, -1, axis=0), strict=True)
-    turned = np.concatenate([np.cos(angle) * a + np.sin(angle) * b for a, b in legs])
-    return np.float32((2 * scipy.special.ndtr(turned) - 1) * truncation)
+def walk(space: Space, z: np.ndarray, frames: int, truncation: float = 1.0) -> np.ndarray:
+    """A closed walk through z (N, z_dim), `frames` steps a leg: (N * frames, z_dim)."""
+    shares = np.linspace(0, 1, frames, endpoint=False)
+    legs = zip(z, np.roll(z, -1, axis=0), strict=True)
+    return np.float32(np.concatenate([space.between(*leg, shares, truncation) for leg in legs]))
 
 
 def arithmetic(
@@ -51,7 +43,7 @@ def arithmetic(
     """
     columns = [_column(model, z) for z in (plus, minus, also)]
     result = plus.mean(axis=0) - minus.mean(axis=0) + also.mean(axis=0)
-    noise = np.random.default_rng(seed).uniform(-NOISE, NOISE, (9, len(result)))
+    noise = model.space.draw(np.random.default_rng(seed), 9, truncation=NOISE)
     noise[4] = 0
     around = grids.grid(codecs.to_bytes(model.generate(result + noise)), 3)
     return side_by_side([*columns, around])

@@ -10,19 +10,19 @@ they change nothing in value_and_grad. Neither networks nor files are known here
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from search import starts
+from search.lbfgs import lbfgs
+from search.space import Cube, Space
+from search.steps import Settling, Step, better, check_finite, dot
 
 ValueAndGrad = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 APPROACHES = ("adam", "momentum", "lbfgs", "hmc")
 SCHEDULES = ("constant", "cosine")
 CLIPS = ("hard", "stochastic", "none")
-
-Z_VARIANCE = 1 / 3  # of a coordinate drawn uniformly from [-1, 1], as in training
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,9 @@ class Search:
 
     steps: updates (adam, momentum), evaluations after the first (lbfgs), transitions (hmc).
     lr, schedule: step size of adam and momentum, held or lowered to 0 along half a cosine.
-    clip: what happens to coordinates that leave [-1, 1]: hard moves them to the nearest bound,
-        stochastic draws them anew from [-1, 1] (Lipton & Tripathi, arXiv 1702.04782), none lets
-        them go and adds prior_weight times the negative log density of the Gaussian that has z's
-        variance, |z|^2 / (2/3), to the loss.
+    clip: what happens to coordinates that leave the space's bounds, for a DCGAN [-1, 1]: hard moves
+        them to the nearest bound, stochastic draws them anew (Lipton & Tripathi, arXiv 1702.04782),
+        none lets them go and adds the space's prior to the loss, prior_weight times.
     tolerance, patience: an image has settled, and rests at its best z, once its loss has fallen
         by less than tolerance times itself in patience steps; 0 never stops. Not used by hmc,
         which does not minimise but sample.
@@ -97,14 +96,6 @@ class Search:
             )
 
 
-class Step(NamedTuple):
-    """One moment of a search: loss (N,) is that at z (N, Z), float64."""
-
-    step: int
-    z: np.ndarray
-    loss: np.ndarray
-
-
 class Draws:
     """The random numbers of a search: by seed, restart and iteration, the same for every image."""
 
@@ -114,9 +105,9 @@ class Draws:
     def _generator(self, purpose: int, iteration: int) -> np.random.Generator:
         return np.random.default_rng((*self.key, purpose, iteration))
 
-    def redrawn(self, iteration: int, shape: tuple[int, int]) -> np.ndarray:
-        """What replaces clipped coordinates: uniform in [-1, 1], one row, for shape (N, Z)."""
-        return np.broadcast_to(self._generator(0, iteration).uniform(-1, 1, shape[1]), shape)
+    def redrawn(self, iteration: int, space: Space, count: int) -> np.ndarray:
+        """What replaces clipped coordinates: a latent of the space, one row, `count` times."""
+        return space.draw(self._generator(0, iteration), 1).repeat(count, axis=0)
 
     def velocity(self, iteration: int, shape: tuple[int, int]) -> np.ndarray:
         """The velocity at the start of a transition: standard normal, one row, for (N, Z)."""
@@ -133,6 +124,7 @@ def search(
     options: Search,
     draws: Draws | None = None,
     preconditioner: np.ndarray | None = None,
+    space: Space | None = None,
 ) -> Iterator[Step]:
     """Minimise (hmc: sample) each image's loss from z (N, Z); yields Step 0, the start, and on.
 
@@ -140,32 +132,41 @@ def search(
     know otherwise; lbfgs once per step and yields the best z so far; hmc hmc_l times. With a
     tolerance it ends early once all images have settled. draws replaces the random numbers;
     preconditioner (N, Z, Z), inverse Hessians up to a factor, is what lbfgs takes the losses' to be
-    before it has seen any of their curvature; other approaches do not use it.
-    z is not changed. Raises ValueError where a loss is not finite, with the step and the row.
+    before it has seen any of their curvature; other approaches do not use it. space: where the
+    latents live; default the cube of a DCGAN. z is not changed. Raises ValueError where a loss is
+    not finite, with the step and the row.
     """
-    draws = draws or Draws(options.seed)
+    draws, space = draws or Draws(options.seed), space or Cube(z.shape[1])
 
     def evaluate(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         loss, gradient = (np.asarray(part, np.float64) for part in value_and_grad(z))
         if options.clip == "none":
-            weight = options.prior_weight / Z_VARIANCE
-            loss, gradient = loss + weight / 2 * _dot(z, z), gradient + weight * z
+            energy, slope = space.prior(z, options.prior_weight)
+            loss, gradient = loss + energy, gradient + slope
         return loss, gradient
 
     def clip(z: np.ndarray, iteration: int) -> np.ndarray:
         if options.clip == "hard":
-            return np.clip(z, -1, 1)
+            return np.clip(z, -space.bound, space.bound)
         if options.clip == "stochastic":
-            return np.where(np.abs(z) > 1, draws.redrawn(iteration, z.shape), z)
+            return np.where(np.abs(z) > space.bound, draws.redrawn(iteration, space, len(z)), z)
         return z
 
     z = clip(np.array(z, np.float64), 0)
+    settling = Settling(len(z), options.tolerance, options.patience)
     if options.approach == "hmc":
-        return _hmc(evaluate, z, options, clip, draws)
+        return _hmc(evaluate, z, options, clip=clip, draws=draws)
     if options.approach == "lbfgs":
-        return _lbfgs(evaluate, z, options, clip, preconditioner)
+        return lbfgs(
+            evaluate,
+            z,
+            steps=options.steps,
+            bound=space.bound if options.clip == "hard" else np.inf,
+            settling=settling,
+            preconditioner=preconditioner,
+        )
     change = _adam(options) if options.approach == "adam" else _momentum(options)
-    return _descend(evaluate, z, options, clip, change)
+    return _descend(evaluate, z, options.steps, clip=clip, change=change, settling=settling)
 
 
 def search_restarts(
@@ -173,73 +174,37 @@ def search_restarts(
     starting_points: Sequence[np.ndarray],
     options: Search,
     preconditioner: np.ndarray | None = None,
+    space: Space | None = None,
+    first: int = 0,
 ) -> Iterator[Step]:
     """One search after another from starting_points, each (N, Z); each image keeps its best result.
 
-    Step.step counts on through all of them. From the second search on, a row shows the present z
-    where that is better than the best result so far, which is what it shows otherwise.
+    first: the number of the first, which with the seed decides its draws: other numbers, other
+    draws. Step.step counts on through all of them. From the second search on, a row shows the
+    present z where that is better than the best result so far, which is what it shows otherwise.
     """
     best, count = None, 0
-    for restart, z in enumerate(starting_points):
-        draws = Draws(options.seed, restart)
-        for step in search(value_and_grad, z, options, draws, preconditioner):
-            shown = step if best is None else _better(step, best)
+    for restart, z in enumerate(starting_points, first):
+        steps = search(
+            value_and_grad,
+            z,
+            options,
+            draws=Draws(options.seed, restart),
+            preconditioner=preconditioner,
+            space=space,
+        )
+        for step in steps:
+            shown = step if best is None else better(step, best)
             yield shown._replace(step=count)
             count += 1
         best = shown
 
 
-def _better(a: Step, b: Step) -> Step:
-    first = a.loss < b.loss
-    return Step(a.step, np.where(first[:, None], a.z, b.z), np.where(first, a.loss, b.loss))
-
-
-def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Row by row; a matrix product would round differently for different numbers of rows."""
-    return (a * b).sum(axis=1)
-
-
-def _check_finite(loss: np.ndarray, step: int) -> None:
-    bad = np.flatnonzero(~np.isfinite(loss))
-    if bad.size:
-        raise ValueError(f"completion loss is {loss[bad[0]]} at step {step}, image {bad[0]}")
-
-
-class _Settling:
-    """Which images have settled; holds those at the best z they have seen."""
-
-    def __init__(self, options: Search, z: np.ndarray) -> None:
-        self.tolerance, self.patience = options.tolerance, options.patience
-        self.settled = np.zeros(len(z), bool)
-        self.waited = np.zeros(len(z), int)
-        self.reference = None  # the loss that has to be undercut
-
-    def hold(self, step: Step) -> Step:
-        """The step, with settled images at their best z; a step 0 is what others compare with."""
-        if not self.tolerance:
-            return step
-        if self.reference is None:
-            self.best, self.reference = step, step.loss
-            return step
-        going = step._replace(loss=np.where(self.settled, np.inf, step.loss))
-        self.best = _better(going, self.best)
-        fallen = step.loss < self.reference - self.tolerance * np.abs(self.reference)
-        self.reference = np.where(fallen, step.loss, self.reference)
-        self.waited = np.where(fallen, 0, self.waited + 1)
-        self.settled |= self.waited >= self.patience
-        return Step(
-            step.step,
-            np.where(self.settled[:, None], self.best.z, step.z),
-            np.where(self.settled, self.best.loss, step.loss),
-        )
-
-
-def _descend(evaluate, z, options, clip, change) -> Iterator[Step]:
+def _descend(evaluate, z, steps, clip, change, settling) -> Iterator[Step]:
     """z += change(gradient, iteration), clipped, until settled or out of steps."""
-    settling = _Settling(options, z)
-    for iteration in range(options.steps + 1):
+    for iteration in range(steps + 1):
         loss, gradient = evaluate(z)
-        _check_finite(loss, iteration)
+        check_finite(loss, iteration)
         step = settling.hold(Step(iteration, z, loss))
         yield step
         if settling.settled.all():
@@ -288,7 +253,7 @@ def _hmc(evaluate, z, options, clip, draws) -> Iterator[Step]:
     Neal, arXiv 1206.1901, figure 2, with every leapfrog's z clipped as the original does.
     """
     loss, gradient = evaluate(z)
-    _check_finite(loss, 0)
+    check_finite(loss, 0)
     yield Step(0, z, loss)
     beta = options.hmc_beta
     for iteration in range(options.steps):
@@ -303,7 +268,7 @@ def _hmc(evaluate, z, options, clip, draws) -> Iterator[Step]:
             velocity = velocity - options.hmc_eps / 2 * beta * new_gradient
         log_ratio = (
             beta * (loss - new_loss)
-            + (_dot(start_velocity, start_velocity) - _dot(velocity, velocity)) / 2
+            + (dot(start_velocity, start_velocity) - dot(velocity, velocity)) / 2
         )
         # exp of a negative number cannot overflow; a NaN compares false, which rejects.
         ratio = np.exp(np.minimum(log_ratio, 0))
@@ -313,131 +278,3 @@ def _hmc(evaluate, z, options, clip, draws) -> Iterator[Step]:
         loss = np.where(accepted, new_loss, loss)
         beta *= options.hmc_anneal
         yield Step(iteration + 1, z, loss)
-
-
-LBFGS_MEMORY = 10  # pairs of (step, change of gradient) kept per image
-LBFGS_FIRST_LENGTH = 1.0  # of the first step, in units of z
-LBFGS_DECREASE = 1e-4  # of what the slope promises, to accept a step (Armijo)
-LBFGS_TRIALS = 8  # rejected lengths before the direction itself is given up
-
-
-def _lbfgs(evaluate, z, options, clip, preconditioner) -> Iterator[Step]:
-    """Projected L-BFGS, every image with its own history and its own line search.
-
-    Nocedal & Wright, Numerical Optimization, algorithm 7.4, on the coordinates that are not held
-    at a bound, from a preconditioner instead of the unit matrix where there is one. Each
-    evaluation serves all images: one that accepts its trial point takes a new direction, another
-    tries a shorter step.
-    """
-    loss, gradient = evaluate(z)
-    _check_finite(loss, 0)
-    settling = _Settling(options, z)
-    history = _History(z.shape, preconditioner)
-    free = _free(z, gradient, options)
-    direction, length = _direction(history, gradient, free)
-    trials = np.zeros(len(z), int)
-    stuck = np.zeros(len(z), bool)
-    yield settling.hold(Step(0, z, loss))
-    for iteration in range(1, options.steps + 1):
-        trial = clip(z + length[:, None] * direction, iteration)
-        trial_loss, trial_gradient = evaluate(trial)
-        promise = np.minimum(_dot(gradient, trial - z), 0)
-        resting = settling.settled | stuck
-        accepted = (trial_loss <= loss + LBFGS_DECREASE * promise) & ~resting
-
-        trials = np.where(accepted, 0, trials + 1)
-        given_up = trials >= LBFGS_TRIALS
-        stuck |= given_up & history.empty
-        length = np.where(accepted, 1.0, _shorter(length, loss, trial_loss, promise))
-        history.add(accepted, trial - z, trial_gradient - gradient)
-        history.forget(given_up)
-        trials = np.where(given_up, 0, trials)
-
-        z = np.where(accepted[:, None], trial, z)
-        loss = np.where(accepted, trial_loss, loss)
-        gradient = np.where(accepted[:, None], trial_gradient, gradient)
-        new_direction, new_length = _direction(history, gradient, _free(z, gradient, options))
-        turn = accepted | given_up
-        direction = np.where(turn[:, None], new_direction, direction)
-        length = np.where(turn, new_length, length)
-
-        yield settling.hold(Step(iteration, z, loss))
-        if (settling.settled | stuck).all():
-            return
-
-
-def _free(z: np.ndarray, gradient: np.ndarray, options: Search) -> np.ndarray:
-    """Which coordinates (N, Z) are not pushed against a bound by the gradient."""
-    if options.clip != "hard":
-        return np.ones(z.shape, bool)
-    return ~(((z <= -1) & (gradient > 0)) | ((z >= 1) & (gradient < 0)))
-
-
-def _direction(
-    history: "_History", gradient: np.ndarray, free: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Direction (N, Z) of descent over the free coordinates and the first length (N,) to try."""
-    gradient = np.where(free, gradient, 0)
-    direction = -np.where(free, history.inverse_hessian_times(gradient), 0)
-    norm = np.sqrt(_dot(direction, direction))
-    steepest = LBFGS_FIRST_LENGTH / np.maximum(norm, np.finfo(float).tiny)
-    return direction, np.where(history.empty, steepest, 1.0)
-
-
-def _shorter(length, loss, trial_loss, promise) -> np.ndarray:
-    """The length at the minimum of the parabola through both losses and the slope, in bounds."""
-    excess = np.where(np.isfinite(trial_loss), trial_loss - loss - promise, np.inf)
-    factor = -promise / np.maximum(np.maximum(2 * excess, -promise), np.finfo(float).tiny)
-    return length * np.clip(factor, 0.1, 0.5)
-
-
-class _History:
-    """The last pairs of step s and change of gradient y of every image, newest last."""
-
-    def __init__(self, shape: tuple[int, int], preconditioner: np.ndarray | None) -> None:
-        self.preconditioner = preconditioner  # (N, Z, Z); None for the unit matrix
-        self.steps = np.zeros((LBFGS_MEMORY, *shape))
-        self.changes = np.zeros((LBFGS_MEMORY, *shape))
-        self.curvature = np.zeros((LBFGS_MEMORY, shape[0]))  # s.y; 0 marks an empty place
-
-    @property
-    def empty(self) -> np.ndarray:
-        """Which images (N,) have no pair."""
-        return self.curvature[-1] == 0
-
-    def add(self, rows: np.ndarray, step: np.ndarray, change: np.ndarray) -> None:
-        """Keep the pair of the given rows (N,) whose curvature is clearly positive."""
-        curvature = _dot(step, change)
-        floor = 1e-8 * np.sqrt(_dot(step, step) * _dot(change, change))
-        rows = rows & (curvature > floor)
-        for kept, new in ((self.steps, step), (self.changes, change), (self.curvature, curvature)):
-            kept[:, rows] = np.concatenate([kept[1:, rows], new[None, rows]])
-
-    def forget(self, rows: np.ndarray) -> None:
-        """Empty the given rows (N,)."""
-        self.curvature[:, rows] = 0
-
-    def inverse_hessian_times(self, vector: np.ndarray) -> np.ndarray:
-        """(N, Z): the two-loop recursion; only preconditioned where there is no pair."""
-        inverse = np.divide(
-            1, self.curvature, out=np.zeros_like(self.curvature), where=self.curvature > 0
-        )
-        result, weights = vector, []
-        for step, change, rho in zip(
-            self.steps[::-1], self.changes[::-1], inverse[::-1], strict=True
-        ):
-            weights.append(rho * _dot(step, result))
-            result = result - weights[-1][:, None] * change
-        change = self.changes[-1]
-        energy = np.maximum(_dot(change, self._precondition(change)), np.finfo(float).tiny)
-        scale = np.where(self.empty, 1.0, self.curvature[-1] / energy)
-        result = scale[:, None] * self._precondition(result)
-        for step, change, rho in zip(self.steps, self.changes, inverse, strict=True):
-            weight = weights.pop() - rho * _dot(change, result)
-            result = result + weight[:, None] * step
-        return result
-
-    def _precondition(self, vector: np.ndarray) -> np.ndarray:
-        if self.preconditioner is None:
-            return vector
-        return (self.preconditioner * vector[:, None]).sum(axis=2)  # row by row, as in _dot

@@ -17,11 +17,14 @@ from typing import NamedTuple, Self
 import cv2
 import numpy as np
 
+from pictures.averages import block_means
+from search.pca import PPCA
+
 SIZE = 32  # pixels a side at most
 COMPONENTS = 400  # of a model of training pictures; as stored, 2.5 MB in colour
 PICTURES = 10_000  # that it is fitted to at most
 EACH = 4  # pictures for each component at least; with fewer, axes describe those pictures alone
-LEAST_NOISE = 1e-5  # variance of a pixel around the model; 0 could not be solved for
+CHUNK = 512  # of them in one matrix product
 LEAST_VARIANCE = 1e-6  # of the largest; below are rounding errors
 SPREAD = 0.5  # deviation of draws over the model's own; at 1 noses and mouths come out doubled
 NEIGHBOURS = 4.0  # pixels that err together: channels and neighbours, see Given._noise
@@ -48,16 +51,17 @@ class LinearModel:
 
         Components are rounded to what half precision holds, as they will be stored.
         """
-        count, size, _, channels = small.shape
-        mean = small.reshape(count, -1).mean(axis=0)
-        rows = small.reshape(count, -1) - mean
-        basis = _principal_axes(rows, components, seed).astype(np.float16).astype(np.float32)
-        variances = ((rows @ basis.T) ** 2).mean(axis=0)
+        _, size, _, channels = small.shape
+        rows = small.reshape(len(small), -1)
+        parts = np.split(rows, range(CHUNK, len(rows), CHUNK))
+        fitted = PPCA.fit(lambda: parts, components, seed)
+        mean = np.float32(fitted.mean)
+        basis = fitted.axes.astype(np.float16).astype(np.float32)
+        squares = (((part - mean) @ basis.T) ** 2 for part in parts)
+        variances = sum(part.sum(axis=0) for part in squares) / len(rows)
         real = variances > LEAST_VARIANCE * variances.max(initial=0)
-        basis, variances = basis[real], variances[real]
-        rest = (rows**2).sum(dtype=np.float64) / count - variances.sum()
-        noise = max(float(rest) / mean.size, LEAST_NOISE)
-        return cls(size, channels, noise, mean, basis, variances)
+        rounded = PPCA(fitted.mean, basis[real], variances[real], total=fitted.total)
+        return cls(size, channels, rounded.noise, mean, basis[real], variances[real])
 
     @classmethod
     def of_training(cls, pictures: Iterable[np.ndarray], mirrored: bool) -> Self:
@@ -92,7 +96,7 @@ class LinearModel:
     def known(self, image: np.ndarray, mask: np.ndarray, mean: np.ndarray) -> "Known":
         """What the known pixels of an image (S, S, C) say of its difference from mean (D,); what is
         hidden may be anything."""
-        pixels, weights = _block_means(image, mask, self.size)
+        pixels, weights = _known_means(image, mask, self.size)
         difference = (pixels - mean) * weights
         energy = float((pixels - mean) @ difference)
         return Known(self.components @ difference, energy, float(weights.sum()))
@@ -189,10 +193,9 @@ def rows_by_mask(masks: np.ndarray) -> list[list[int]]:
 
 def shrink(pictures: np.ndarray) -> np.ndarray:
     """Block means of whole pictures (N, S, S, C), SIZE pixels a side at most, float32."""
-    count, side, _, channels = pictures.shape
-    size = min(side, SIZE)
-    blocks = pictures.reshape(count, size, side // size, size, side // size, channels)
-    return blocks.mean(axis=(2, 4), dtype=np.float32)
+    side = pictures.shape[1]
+    block = side // min(side, SIZE)
+    return np.stack([block_means(np.float32(picture), block) for picture in pictures])
 
 
 def _enlarge(small: np.ndarray, side: int) -> np.ndarray:
@@ -204,47 +207,14 @@ def _enlarge(small: np.ndarray, side: int) -> np.ndarray:
 
 def _block_weights(mask: np.ndarray, size: int, channels: int) -> np.ndarray:
     """The known share (D,) of each block of a mask (S, S, 1)."""
-    factor = len(mask) // size
-    blocks = mask.astype(np.float32).reshape(size, factor, size, factor)
-    share = blocks.mean(axis=(1, 3), dtype=np.float32)
+    share = block_means(np.float32(mask), len(mask) // size)
     return np.repeat(share.ravel(), channels)
 
 
-def _block_means(image: np.ndarray, mask: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+def _known_means(image: np.ndarray, mask: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Means (D,) of the known pixels of each block of (S, S, C), and their share of it (D,)."""
-    factor, channels = len(image) // size, image.shape[2]
-    weights = mask.astype(np.float32)  # (S, S, 1)
+    weights = np.float32(mask)
     pixels = np.where(weights > 0, image, 0) * weights  # selected: a hidden NaN stays outside
-    blocks = pixels.reshape(size, factor, size, factor, channels)
-    means = blocks.mean(axis=(1, 3), dtype=np.float32).ravel()
-    share = _block_weights(mask, size, channels)
+    means = block_means(np.float32(pixels), len(image) // size).ravel()
+    share = _block_weights(mask, size, image.shape[2])
     return means / np.where(share > 0, share, 1), share
-
-
-def _principal_axes(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """The count directions of largest variance of centred rows (K, D), as rows; all if fewer.
-
-    Halko, Martinsson & Tropp, arXiv 0909.4061, algorithm 4.4, with four power iterations.
-    """
-    width = min(count + 32, *rows.shape)
-    basis = np.random.default_rng(seed).standard_normal((rows.shape[1], width), np.float32)
-    for _ in range(4):
-        basis = _orthonormal(rows.T @ _orthonormal(rows @ basis))
-    axes = _principal(rows @ basis)[1]
-    return (basis @ axes[:, :count]).T
-
-
-def _orthonormal(columns: np.ndarray) -> np.ndarray:
-    """A basis of what the columns (K, R) span, but for rounding errors. By way of their products,
-    which takes a quarter of the time of Householder's QR and is accurate enough to be iterated."""
-    values, axes = _principal(columns)
-    real = values > 1e-10 * values[0]
-    return columns @ (axes[:, real] / np.sqrt(values[real])).astype(columns.dtype)
-
-
-def _principal(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Squared singular values (R,), largest first, and right singular vectors (R, R), as columns,
-    of (K, R)."""
-    exact = columns.astype(np.float64)
-    values, axes = np.linalg.eigh(exact.T @ exact)
-    return values[::-1], axes[:, ::-1].astype(columns.dtype)

@@ -12,6 +12,7 @@ from typing import Self
 import numpy as np
 
 from search.linear import Given, LinearModel, rows_by_mask, shrink
+from search.space import Space
 
 KINDS = ("random", "bank", "ridge")
 DAMPING = 0.5  # of preconditioner; .1 to 1 do about as well (models/faces64)
@@ -21,7 +22,7 @@ STORED_IN_HALF = ("codes", "latents")
 
 @dataclass(frozen=True)
 class Starts:
-    """What starts need to know of a model; see fit.
+    """What starts need to know of a model whose latents live in a space; see fit.
 
     Generated pictures are described by a linear model of R components, and z as linear in their
     codes c, so that what known pixels say about c they say about z.
@@ -30,6 +31,7 @@ class Starts:
     codes (K, R) and latents (K, Z): c and z of the bank's pictures.
     """
 
+    space: Space
     pictures: LinearModel
     regression: np.ndarray
     spread: np.ndarray
@@ -40,18 +42,18 @@ class Starts:
     def fit(
         cls,
         generate: Callable[[np.ndarray], np.ndarray],
-        z_dim: int,
+        space: Space,
         seed: int = 0,
         samples: int = 4096,
         components: int = 256,
         batch_size: int = 64,
     ) -> Self:
-        """Fit to pictures that generate makes: z float32 (B, z_dim) -> (B, S, S, C) in [-1, 1].
+        """Fit to pictures that generate makes: z float32 (B, Z) -> (B, S, S, C) in [-1, 1].
 
         Every call has batch_size rows. Memory, in colour: 30 kB per sample.
         """
         count = -(-samples // batch_size) * batch_size
-        latents = np.random.default_rng(seed).uniform(-1, 1, (count, z_dim))
+        latents = space.draw(np.random.default_rng(seed), count)
         latents = latents.astype(np.float16).astype(np.float32)  # as they will be stored
         small = np.concatenate(
             [shrink(generate(z)) for z in np.split(latents, count // batch_size)]
@@ -63,11 +65,12 @@ class Starts:
         explained = (regression**2 * pictures.variances[:, None]).sum(axis=0)
         unexplained = (centred**2).mean(axis=0) - explained
         return cls(
+            space,
             pictures,
             regression,
-            np.sqrt(np.maximum(unexplained, 0)),
-            codes.astype(np.float16).astype(np.float32),
-            latents,
+            spread=np.sqrt(np.maximum(unexplained, 0)),
+            codes=codes.astype(np.float16).astype(np.float32),
+            latents=latents,
         )
 
     def to_arrays(self) -> dict[str, np.ndarray]:
@@ -77,18 +80,19 @@ class Starts:
         return self.pictures.to_arrays() | own
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
-        """The Starts that to_arrays wrote, exactly. Raises ValueError where an array is missing."""
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], space: Space) -> Self:
+        """The Starts that to_arrays wrote, exactly, of latents of this space. Raises ValueError
+        where an array is missing."""
         if missing := [name for name in OWN if name not in arrays]:
             raise ValueError(f"starts without {', '.join(missing)}")
         own = {name: arrays[name] for name in OWN}
         own |= {name: own[name].astype(np.float32) for name in STORED_IN_HALF}
-        return cls(LinearModel.from_arrays(arrays), **own)
+        return cls(space, LinearModel.from_arrays(arrays), **own)
 
     def ridge(
         self, images: np.ndarray, masks: np.ndarray, restart: int = 0, seed: int = 0
     ) -> np.ndarray:
-        """The z (N, Z), in [-1, 1], to expect given the known pixels; at restart 0.
+        """The z (N, Z), within the space's bounds, to expect given the known pixels; at restart 0.
 
         images (N, S, S, C) in [-1, 1], masks (N, S, S, 1), 1 where known; what is hidden may be
         anything. Later restarts draw z from the distribution whose mean that is.
@@ -99,7 +103,8 @@ class Starts:
         code_draw, z_draw = np.split(draws, [len(self.codes.T)])
         codes = Given(self.pictures, masks).codes(images, code_draw)
         z = (codes[:, None] @ self.regression)[:, 0]  # image by image
-        return np.clip(z + self.latents.mean(axis=0) + self.spread * z_draw, -1, 1)
+        z = z + self.latents.mean(axis=0) + self.spread * z_draw
+        return np.clip(z, -self.space.bound, self.space.bound)
 
     def preconditioner(self, weights: np.ndarray) -> np.ndarray:
         """An inverse Hessian to expect of each image's contextual loss, up to a factor: (N, Z, Z).
@@ -139,7 +144,7 @@ def start(
     kind: str,
     images: np.ndarray,
     masks: np.ndarray,
-    z_dim: int,
+    space: Space,
     seed: int = 0,
     restart: int = 0,
     starts: Starts | None = None,
@@ -150,8 +155,7 @@ def start(
     Raises ValueError for another kind.
     """
     if kind == "random":
-        draw = np.random.default_rng((seed, restart)).uniform(-1, 1, z_dim)
-        return np.tile(draw, (len(images), 1))
+        return space.draw(np.random.default_rng((seed, restart)), 1).repeat(len(images), axis=0)
     if kind == "bank":
         return starts.bank(images, masks, restart)
     if kind == "ridge":

@@ -40,13 +40,13 @@ def searching(channels: int = 3, size: int = SIZE) -> Searching:
 def with_starts(model: DCGAN, **few: int) -> Searching:
     """A Completer by a model, with starts fitted to few pictures."""
     completer = Searching.of(model)
-    fitted = Starts.fit(model.generate, model.config.z_dim, **(few or FEW))
+    fitted = Starts.fit(model.generate, model.space, **(few or FEW))
     completer._starts = model.fingerprint(), fitted
     return completer
 
 
 def _starts(model: DCGAN) -> dict[str, np.ndarray]:
-    return Starts.fit(model.generate, Z, **FEW).to_arrays()
+    return Starts.fit(model.generate, model.space, **FEW).to_arrays()
 
 
 def saved(folder: Path, model: DCGAN) -> Path:

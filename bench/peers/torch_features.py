@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Feature maps of EfficientNet-lite0 in PyTorch: the peer of networks/imagenet.py.
 
 The network is that of efficientnet-lite-pytorch with its batch norms, the weights are read by

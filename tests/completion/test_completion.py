@@ -19,7 +19,7 @@ from completion.finish import finish, like_input, square_result
 from completion.options import PRESETS, Options, with_changes
 from data.drawn import drawn_faces
 from pictures import blend, codecs, masks
-from search.latent import Search
+from search.latent import Draws, Search
 from search.linear import Given
 from search.objective import Objective
 from search.starts import Starts
@@ -479,6 +479,27 @@ def test_starts_are_fitted_again_where_the_weights_have_changed(monkeypatch):
 def test_alternatives_start_elsewhere(sixty):
     starts = [next(searching().complete(sixty[:2], QUICK, number)).latent for number in range(3)]
     assert all(not np.array_equal(starts[i], starts[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"approach": "hmc", "hmc_l": 1}, {"approach": "adam", "clip": "stochastic", "lr": 1.0}],
+)
+def test_alternatives_share_no_draws(sixty, changes, monkeypatch):
+    used, real = [], Draws._generator
+    monkeypatch.setattr(
+        Draws,
+        "_generator",
+        lambda self, *of: used.append((*self.key, *of)) or real(self, *of),
+    )
+    options = with_changes(QUICK, {"restarts": 2, "steps": 2, "seed": 5} | changes)
+    drawn = []
+    for number in range(2):
+        used.clear()
+        last(searching().complete(sixty[:2], options, number))
+        drawn.append(set(used))
+    assert {restart for _, restart, *_ in drawn[0]} == {0, 1}  # the first, as ever
+    assert {restart for _, restart, *_ in drawn[1]} == {2, 3}
 
 
 def test_alternatives_of_a_guided_search_differ_in_the_hole_as_draws_do(sixty):

@@ -15,6 +15,7 @@ from measuring.features import Extractor
 from model import DCGAN
 from networks.config import Config
 from pictures import codecs, grids
+from search.space import Cube
 from training import checkpoint
 
 SIZE = 16
@@ -69,7 +70,7 @@ def test_single_files_of_many_batches(model, tmp_path, monkeypatch):
 
 def test_a_walk_visits_every_z_and_returns():
     z = np.random.default_rng(0).uniform(-1, 1, (3, 50)).astype(np.float32)
-    path = sampling.walk(z, 10)
+    path = sampling.walk(Cube(50), z, 10)
     assert path.shape == (30, 50) and path.dtype == np.float32
     np.testing.assert_allclose(path[[0, 10, 20]], z, atol=1e-5)
     steps = np.linalg.norm(np.roll(path, -1, axis=0) - path, axis=1)
@@ -78,7 +79,7 @@ def test_a_walk_visits_every_z_and_returns():
 
 def test_a_walk_stays_where_training_drew_z():
     z = np.random.default_rng(0).uniform(-0.7, 0.7, (2, 4000))
-    halfway = sampling.walk(z, 2, truncation=0.7)[1]
+    halfway = sampling.walk(Cube(4000), z, 2, truncation=0.7)[1]
     assert stats.kstest(halfway / 0.7, stats.uniform(-1, 2).cdf).pvalue > 0.01
     line = z.mean(axis=0)
     assert stats.kstest(line / 0.7, stats.uniform(-1, 2).cdf).pvalue < 1e-6

@@ -6,9 +6,11 @@ import pytest
 from search import linear as linear_models
 from search import starts
 from search.linear import Given
+from search.space import Cube
 from search.starts import Starts
 
 Z_DIM, SIZE = 6, 8
+SPACE = Cube(Z_DIM)
 
 
 def linear(z):
@@ -31,12 +33,12 @@ def small_starts():
 
 @pytest.fixture(scope="module")
 def fitted():
-    return Starts.fit(linear, Z_DIM, samples=512, components=16)
+    return Starts.fit(linear, SPACE, samples=512, components=16)
 
 
 @pytest.fixture(scope="module")
 def fitted_bent():
-    return Starts.fit(bent, Z_DIM, samples=512, components=16)
+    return Starts.fit(bent, SPACE, samples=512, components=16)
 
 
 def hole(count, size, start, end):
@@ -74,7 +76,7 @@ def test_ridge_is_nearer_than_bank_and_bank_nearer_than_chance(fitted_bent):
     images, masks = bent(z), hole(40, 16, 4, 12)
 
     def distance(kind):
-        found = starts.start(kind, images, masks, Z_DIM, starts=fitted_bent)
+        found = starts.start(kind, images, masks, SPACE, starts=fitted_bent)
         return (np.abs(bent(found) - images) * masks).mean()
 
     assert distance("ridge") < 0.5 * distance("bank") < 0.4 * distance("random")
@@ -113,7 +115,7 @@ def test_hidden_pixels_and_companions_change_nothing(fitted_bent, kind, restart)
     masks[::2] = masks[0]
 
     def start(rows, pictures=images):
-        return starts.start(kind, pictures[rows], masks[rows], Z_DIM, 5, restart, fitted_bent)
+        return starts.start(kind, pictures[rows], masks[rows], SPACE, 5, restart, fitted_bent)
 
     together = start(np.arange(9))
     for hidden in (np.nan, np.inf, random.uniform(-1, 1, images.shape)):
@@ -139,12 +141,12 @@ def test_restarts_differ_and_the_seed_decides(fitted):
     images, masks = linear(draw(2)), hole(2, SIZE, 0, 6)
     for kind in starts.KINDS:
         found = [
-            starts.start(kind, images, masks, Z_DIM, 7, restart, fitted) for restart in (0, 1, 2, 1)
+            starts.start(kind, images, masks, SPACE, 7, restart, fitted) for restart in (0, 1, 2, 1)
         ]
         assert len({z.tobytes() for z in found}) == 3
         np.testing.assert_array_equal(found[1], found[3])
         assert all(z.shape == (2, Z_DIM) and np.abs(z).max() <= 1 for z in found)
-    one, other = (starts.start("random", images, masks, Z_DIM, seed) for seed in (0, 1))
+    one, other = (starts.start("random", images, masks, SPACE, seed) for seed in (0, 1))
     np.testing.assert_array_equal(one[0], one[1])
     assert (one != other).all()
 
@@ -152,20 +154,20 @@ def test_restarts_differ_and_the_seed_decides(fitted):
 def test_what_is_stored_is_what_was_fitted(fitted, tmp_path):
     np.savez(tmp_path / "starts.npz", **fitted.to_arrays())
     with np.load(tmp_path / "starts.npz") as arrays:
-        read = Starts.from_arrays(arrays)
+        read = Starts.from_arrays(arrays, SPACE)
     for name in starts.OWN:
         np.testing.assert_array_equal(getattr(read, name), getattr(fitted, name))
     np.testing.assert_equal(vars(read.pictures), vars(fitted.pictures))
     with pytest.raises(ValueError, match="starts without codes"):
-        Starts.from_arrays({k: v for k, v in fitted.to_arrays().items() if k != "codes"})
+        Starts.from_arrays({k: v for k, v in fitted.to_arrays().items() if k != "codes"}, SPACE)
 
 
 def test_one_channel(fitted):
-    grey = Starts.fit(lambda z: linear(z)[..., :1], Z_DIM, samples=256, components=16)
+    grey = Starts.fit(lambda z: linear(z)[..., :1], SPACE, samples=256, components=16)
     z = draw(2)
     np.testing.assert_allclose(grey.ridge(linear(z)[..., :1], hole(2, SIZE, 6, 8)), z, atol=0.1)
 
 
 def test_another_start_is_refused():
     with pytest.raises(ValueError, match="start is 'zero'; choose from random, bank, ridge"):
-        starts.start("zero", np.zeros((1, 8, 8, 3)), np.zeros((1, 8, 8, 1)), Z_DIM)
+        starts.start("zero", np.zeros((1, 8, 8, 3)), np.zeros((1, 8, 8, 1)), SPACE)

@@ -1,0 +1,61 @@
+"""Where latents live: how they are drawn, how far they reach, and how likely each is."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+import scipy.special
+
+from search.steps import dot
+
+
+class Space(Protocol):
+    """What a search, its starts and walks know of the latents of a generator, rows (N, size).
+
+    bound: no coordinate that is drawn lies farther from 0; inf where there is no such bound.
+    """
+
+    size: int
+    bound: float
+
+    def draw(self, random: np.random.Generator, count: int, truncation: float = 1.0) -> np.ndarray:
+        """Latents (count, size), float64, as the generator was trained with; truncation below 1:
+        nearer to the most usual one."""
+
+    def prior(self, z: np.ndarray, weight: float) -> tuple[np.ndarray, np.ndarray]:
+        """weight times the negative log density, but for a constant, of the Gaussian that has the
+        mean and covariance of what is drawn: (N,), and its gradient (N, size). Row by row."""
+
+    def between(
+        self, one: np.ndarray, other: np.ndarray, shares: np.ndarray, truncation: float = 1.0
+    ) -> np.ndarray:
+        """Latents (F, size) at the shares (F,) of the way from one (size,) to the other. Halfway
+        between independent draws with that truncation, they are distributed as those are."""
+
+
+@dataclass(frozen=True)
+class Cube:
+    """Each coordinate uniform in [-1, 1] (Radford et al., arXiv 1511.06434)."""
+
+    size: int
+    bound: ClassVar[float] = 1.0
+    variance: ClassVar[float] = 1 / 3  # of a coordinate
+
+    def draw(self, random: np.random.Generator, count: int, truncation: float = 1.0) -> np.ndarray:
+        return random.uniform(-truncation, truncation, (count, self.size))
+
+    def prior(self, z: np.ndarray, weight: float) -> tuple[np.ndarray, np.ndarray]:
+        weight = weight / self.variance
+        return weight / 2 * dot(z, z), weight * z
+
+    def between(
+        self, one: np.ndarray, other: np.ndarray, shares: np.ndarray, truncation: float = 1.0
+    ) -> np.ndarray:
+        """On a straight line z would come near 0, where training drew none, and pictures all be
+        alike. Here coordinates are made normal, turned into each other along a quarter of a circle,
+        and made uniform again."""
+        ends = np.stack([one, other]) / truncation
+        normal = scipy.special.ndtri(np.clip((ends + 1) / 2, 1e-6, 1 - 1e-6).astype(np.float64))
+        angle = np.pi / 2 * shares[:, None]
+        turned = np.cos(angle) * normal[0] + np.sin(angle) * normal[1]
+        return (2 * scipy.special.ndtr(turned) - 1) * truncation
