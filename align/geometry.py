@@ -6,6 +6,8 @@ face; the centre of a pixel has whole coordinates, as in OpenCV and OpenFace. Pi
 right and bottom excluded.
 """
 
+from collections.abc import Callable, Iterator
+
 import cv2
 import numpy as np
 
@@ -28,6 +30,7 @@ TRANSFORMS = ("affine", "similarity")
 BORDERS = {"constant": cv2.BORDER_CONSTANT, "replicate": cv2.BORDER_REPLICATE}
 
 WHOLE_SIDE = 2048  # pixels; a smaller photograph is warped whole, bit for bit as by OpenFace
+PIECE_ROWS = 512  # of a large photograph that are worked on at a time
 RING = 4  # pixels of the face that the photograph's next pixel may lie beyond the square
 
 Box = tuple[int, int, int, int]
@@ -135,7 +138,7 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: int, border: str = "consta
     bilinear sampling alone would pick single pixels out of it.
     """
     box, matrix, block = _crop(matrix, size, image.shape)
-    return _sample(cut(image, box), matrix, block, size, border)
+    return _sample(block_means(cut(image, box), block), matrix, size, border)
 
 
 def _crop(matrix: np.ndarray, size: int, shape: tuple[int, ...]) -> tuple[Box, np.ndarray, int]:
@@ -154,11 +157,11 @@ def cut(image: np.ndarray, box: Box) -> np.ndarray:
     return image[top:bottom, left:right]
 
 
-def _sample(part: np.ndarray, matrix: np.ndarray, block: int, size: int, border: str) -> np.ndarray:
+def _sample(means: np.ndarray, matrix: np.ndarray, size: int, border: str) -> np.ndarray:
     if border not in BORDERS:
         raise ValueError(f"unknown border {border!r}; choose from {', '.join(BORDERS)}")
     face = cv2.warpAffine(
-        block_means(part, block),
+        means,
         matrix,
         (size, size),
         flags=cv2.INTER_LINEAR,
@@ -169,7 +172,7 @@ def _sample(part: np.ndarray, matrix: np.ndarray, block: int, size: int, border:
 
 def warp_masked(
     image: np.ndarray,
-    mask: np.ndarray,
+    mask: np.ndarray | None,
     matrix: np.ndarray,
     size: int,
     border: str = "constant",
@@ -177,23 +180,41 @@ def warp_masked(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The aligned face of a photograph with a hole, and its mask; nothing hidden reaches them.
 
-    image: (H, W, C); mask: (H, W, 1), 1 = known. Returns float32 (size, size, C), not rounded, and
-    float32 (size, size, 1). A pixel of the face is hole if any hidden pixel contributes to it, or,
-    with `partly`, if no known one does; all hold the mean of the known pixels that contribute,
-    weighted as in `warp`, whose floats they are where nothing hidden contributes, or black. Beyond
-    the photograph counts as known.
+    image: (H, W, C); mask: (H, W, 1), 1 = known, or None where all is. Returns float32 (size, size,
+    C), not rounded, and float32 (size, size, 1). A pixel of the face is hole if any hidden pixel
+    contributes to it, or, with `partly`, if no known one does; all hold the mean of the known
+    pixels that contribute, weighted as in `warp`, whose floats they are where nothing hidden
+    contributes, or black. Beyond the photograph counts as known.
     """
     box, matrix, block = _crop(matrix, size, image.shape)
+    image = cut(image, box)
+    hidden = np.zeros(image.shape[:2], bool) if mask is None else cut(mask, box)[..., 0] == 0
 
-    def sample(part: np.ndarray) -> np.ndarray:
-        return _sample(part, matrix, block, size, border)
+    def sample(part: Callable[[Box], np.ndarray]) -> np.ndarray:
+        """Of floats, of which there are as many as the face needs, not as the photograph has."""
+        return _sample(_means(part, hidden.shape, block), matrix, size, border)
 
-    hidden = (cut(mask, box) == 0).astype(np.float32)
-    share = sample(hidden)
+    def shown(rows: Box) -> np.ndarray:
+        values = cut(image, rows).astype(np.float32)
+        values[cut(hidden, rows)] = 0
+        return values
+
+    share = sample(lambda rows: cut(hidden, rows)[..., None].astype(np.float32))
     weight = np.where(share < 0.999, 1 - share, np.inf)  # what rounding leaves has no colour
-    values = sample(np.where(hidden > 0, 0, cut(image, box)).astype(np.float32)) / weight
-    known = sample(1 - hidden) > 0.001 if partly else share == 0
+    values = sample(shown) / weight
+    if partly:
+        known = sample(lambda rows: ~cut(hidden, rows)[..., None] * np.float32(1)) > 0.001
+    else:
+        known = share == 0
     return values, known.astype(np.float32)
+
+
+def _means(part: Callable[[Box], np.ndarray], shape: tuple[int, ...], block: int) -> np.ndarray:
+    """block_means of a picture of `shape` (H, W, ...), given a box of its rows at a time."""
+    height, width = shape[:2]
+    rows = max(1, PIECE_ROWS // block) * block
+    boxes = [(0, top, width, min(top + rows, height)) for top in range(0, height, rows)]
+    return np.concatenate([block_means(part(box), block) for box in boxes])
 
 
 def unwarp(
@@ -203,24 +224,52 @@ def unwarp(
 
     face: (S, S, C), uint8 or float32 in [-1, 1]; mask: (S, S, 1), 1 = known, or None if all of the
     face is hole. Returns (h, w, C) of face's kind, Lanczos, which continues the face beyond its
-    square, and float32 (h, w, 1), where a pixel is hole if its centre lies in a hole pixel of the
-    face, never outside the square.
+    square, and float32 (h, w, 1) of what unwarp_hole says.
     """
-    left, top, right, bottom = box
-    size = (right - left, bottom - top)
-    matrix = _substitute(matrix, np.ones(2), np.array([left, top]))
-    hole = np.ones(face.shape[:2], np.uint8) if mask is None else np.uint8(mask[..., 0] == 0)
-    hole = cv2.warpAffine(hole, matrix, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
-    block = max(1, int(1 / reduction(matrix)))  # above 1, the face is the finer of the two
-    matrix = for_face(matrix, 1 / block) + np.array([0, 0, RING])
-    layer = cv2.warpAffine(
-        continued(block_means(face, block)),
-        matrix,
-        size,
-        flags=cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    return layer.reshape(*size[::-1], -1), 1 - hole[..., None].astype(np.float32)
+    whole = (0, 0, box[2] - box[0], box[3] - box[1])
+    hole = unwarp_hole(mask, len(face), matrix, box)
+    return Unwarped(face, matrix, box).piece(whole), 1 - hole[..., None].astype(np.float32)
+
+
+def unwarp_hole(mask: np.ndarray | None, size: int, matrix: np.ndarray, box: Box) -> np.ndarray:
+    """The hole of a face of `size` pixels in the part `box` of its photograph: bool (h, w).
+
+    mask: (S, S, 1), 1 = known, or None if all of the face is hole. A pixel is hole if its centre
+    lies in a hole pixel of the face, never outside the square.
+    """
+    matrix = _substitute(matrix, np.ones(2), np.array(box[:2]))
+    hole = np.ones((size, size), np.uint8) if mask is None else np.uint8(mask[..., 0] == 0)
+    flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(hole, matrix, (box[2] - box[0], box[3] - box[1]), flags=flags) > 0
+
+
+class Unwarped:
+    """A face taken back to a part `box` of its photograph, piece by piece, as in unwarp: each piece
+    is what the whole has there, bit for bit. face: (S, S, C); matrix: from photograph to face."""
+
+    def __init__(self, face: np.ndarray, matrix: np.ndarray, box: Box):
+        matrix = _substitute(matrix, np.ones(2), np.array(box[:2]))
+        block = max(1, int(1 / reduction(matrix)))  # above 1, the face is the finer of the two
+        self._matrix = for_face(matrix, 1 / block) + np.array([0, 0, RING])
+        self._face = continued(block_means(face, block))
+
+    def piece(self, box: Box) -> np.ndarray:
+        """(h, w, C) of a box within the box. Positions are those of cv2.warpAffine over all of it,
+        which counts them in 1/1024 pixels from its corner and keeps 1/32."""
+        left, top, right, bottom = box
+        across, down = np.arange(left, right), np.arange(top, bottom)
+        x, y = (
+            np.rint((row[1] * down + row[2]) * 1024).astype(np.int64)[:, None]
+            + np.rint(row[0] * across * 1024).astype(np.int64)
+            + 16
+            for row in self._matrix
+        )
+        whole = np.dstack([x >> 10, y >> 10]).astype(np.int16)
+        rest = ((y >> 5 & 31) * 32 + (x >> 5 & 31)).astype(np.uint16)
+        found = cv2.remap(
+            self._face, whole, rest, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE
+        )
+        return found.reshape(bottom - top, right - left, -1)
 
 
 def continued(face: np.ndarray) -> np.ndarray:
@@ -239,7 +288,33 @@ def continued(face: np.ndarray) -> np.ndarray:
 def unwarp_mask(mask: np.ndarray, matrix: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """A mask drawn on the aligned face (S, S, 1) as the photograph's: float32 (H, W, 1)."""
     box = region(matrix, len(mask), shape)
-    _, part = unwarp(np.zeros((*mask.shape[:2], 1), np.uint8), mask, matrix, box)
     whole = np.ones((*shape[:2], 1), np.float32)
-    whole[box[1] : box[3], box[0] : box[2]] = part
+    cut(whole, box)[unwarp_hole(mask, len(mask), matrix, box)] = 0
     return whole
+
+
+def bounds(hole: np.ndarray, margin: int = 0) -> Box:
+    """The box around a hole, bool (H, W), that is not empty, and `margin` pixels more of it."""
+    rows, columns = (np.flatnonzero(hole.any(axis=axis)) for axis in (1, 0))
+    return wider((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1), margin, hole.shape)
+
+
+def wider(box: Box, margin: int, shape: tuple[int, ...]) -> Box:
+    """A box and `margin` pixels more on every side, where a picture of `shape` has them."""
+    left, top, right, bottom = map(int, box)
+    return (
+        max(left - margin, 0),
+        max(top - margin, 0),
+        min(right + margin, shape[1]),
+        min(bottom + margin, shape[0]),
+    )
+
+
+def pieces(hole: np.ndarray, rows: int | None = None) -> Iterator[Box]:
+    """Boxes that hold all of a hole, bool (H, W), each of few rows, from above downwards."""
+    rows = rows or PIECE_ROWS
+    for first in range(0, len(hole), rows):
+        part = hole[first : first + rows]
+        if part.any():
+            left, top, right, bottom = bounds(part)
+            yield left, first + top, right, first + bottom

@@ -7,14 +7,11 @@ from typing import Self
 
 import cv2
 import numpy as np
-from scipy.ndimage import distance_transform_edt
 
 import cli
 from align import geometry, manifest
-from pictures import blend as blending
+from align.fill import fill
 from pictures import codecs, files, masks
-
-BLENDED_PIXELS = 250_000  # a larger hole is blended by way of a smaller one
 
 
 def unalign(
@@ -97,15 +94,15 @@ def _paste(
 ) -> None:
     """Paste the faces of one photograph and write it."""
     photograph = codecs.read_picture(aligned / record["source"])
-    pixels, known = photograph.pixels, np.ones((*photograph.pixels.shape[:2], 1), np.float32)
+    pixels, known = photograph.pixels.copy(), np.ones((*photograph.pixels.shape[:2], 1), np.float32)
     for place in places:
         face = codecs.read(place.face)
         scale = len(face) / record["settings"]["size"]
         matrix = geometry.for_face(np.array(place.entry["matrix"]), scale)
         mask = place.mask and masks.from_file(place.mask, face.shape[:2], paint)
-        pixels = paste_back(pixels, face, matrix, mask, blend=blend)
-        covered = np.zeros((*face.shape[:2], 1), np.float32) if mask is None else mask
-        known = np.minimum(known, geometry.unwarp_mask(covered, matrix, pixels.shape))
+        box, hole, filled = filling(pixels, face, matrix, face_mask=mask, blend=blend)
+        geometry.cut(pixels, box)[hole] = codecs.to_bytes(filled)
+        geometry.cut(known, box)[hole] = 0
     codecs.write(path, pixels, like=photograph, mask=known)
 
 
@@ -145,54 +142,21 @@ def filling(
     """What paste_back fills: a box of the photograph, bool (h, w) of it, and float32 (pixels, C) in
     [-1, 1], one row for each True."""
     box = geometry.region(matrix, len(face), photograph.shape)
-    face = codecs.to_float(face) if face.dtype == np.uint8 else face
-    layer, mask = geometry.unwarp(_like(face, photograph), face_mask, matrix, box)
-    part = codecs.to_float(geometry.cut(photograph, box))
-    visible = mask > 0
+    hole = geometry.unwarp_hole(face_mask, len(face), matrix, box)
+    visible = ~hole
     if photograph_mask is not None:
-        visible = geometry.cut(photograph_mask, box) > 0
-        mask = np.maximum(mask, visible)
-    # Hidden pixels that stay as they are count as equal to the face: no seam is drawn from them.
-    filled = bounded_blend(np.where(visible, part, layer), layer, mask, blend)
-    hole = mask[..., 0] == 0
-    return box, hole, filled[hole]
+        visible = geometry.cut(photograph_mask, box)[..., 0] > 0
+        hole &= ~visible
+    face = codecs.to_float(face) if face.dtype == np.uint8 else face
+    unwarped = geometry.Unwarped(_like(face, photograph), matrix, box)
+    part = geometry.cut(photograph, box)
 
+    def mismatch(piece: geometry.Box) -> np.ndarray:
+        # Hidden pixels that stay as they are count as equal to the face: they draw no seam.
+        difference = codecs.to_float(geometry.cut(part, piece)) - unwarped.piece(piece)
+        return np.where(geometry.cut(visible, piece)[..., None], difference, 0)
 
-def bounded_blend(
-    original: np.ndarray, generated: np.ndarray, mask: np.ndarray, method: str
-) -> np.ndarray:
-    """blend.blend, with time and memory that a large hole does not run away with.
-
-    Above BLENDED_PIXELS the correction, which is smooth inside the hole, is found on block means
-    and enlarged. What it then misses at the hole's edge comes from the nearest known pixel and
-    fades out over two blocks, about as deep as such fine detail reaches. Measured on a hole of
-    a megapixel: 0.2 of 255 from the exact result on average, in a third of the time.
-    """
-    hole = mask[..., 0] == 0
-    block = int(np.ceil((np.count_nonzero(hole) / BLENDED_PIXELS) ** 0.5))
-    if method == "none" or block <= 1 or hole.all():
-        return blending.blend(original, generated, mask, method)
-    mismatch = np.where(hole[..., None], 0, original - generated).astype(np.float32)
-    correction = _coarse_correction(mismatch, mask, block, method)
-    residual = np.where(hole[..., None], 0, mismatch - correction)
-    distance, (rows, columns) = distance_transform_edt(hole, return_indices=True)
-    weight = np.clip(1 - (distance[hole] - 1) / (2 * block), 0, 1)[:, None]
-    filled = original.copy()
-    filled[hole] = generated[hole] + correction[hole] + weight * residual[rows[hole], columns[hole]]
-    return filled
-
-
-def _coarse_correction(
-    mismatch: np.ndarray, mask: np.ndarray, block: int, method: str
-) -> np.ndarray:
-    """What blending adds to the generated picture, from means over blocks of pixels: (H, W, C)."""
-    known = geometry.block_means(mask, block)  # share of each block
-    means = geometry.block_means(mismatch, block) / np.maximum(known, 1 / block**2)
-    # Blended onto black, a picture of half the mismatch (-1 to 1) shows the correction alone.
-    field = 2 * blending.blend(means / 2, np.zeros_like(means), np.sign(known), method)
-    size = (field.shape[1] * block, field.shape[0] * block)
-    field = cv2.resize(field, size, interpolation=cv2.INTER_LINEAR).reshape(*size[::-1], -1)
-    return field[: mask.shape[0], : mask.shape[1]]
+    return box, hole, fill(unwarped.piece, mismatch, hole, blend)
 
 
 def _like(face: np.ndarray, photograph: np.ndarray) -> np.ndarray:

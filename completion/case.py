@@ -183,8 +183,7 @@ def place(
 
 def _whole(picture: codecs.Picture, matrix: np.ndarray, size: int, channels: int) -> np.ndarray:
     """A picture on the model's square, hole included: float32 (size, size, channels)."""
-    everything = np.ones((*picture.pixels.shape[:2], 1), np.float32)
-    square, _ = geometry.warp_masked(picture.pixels, everything, matrix, size)
+    square, _ = geometry.warp_masked(picture.pixels, None, matrix, size)
     return with_channels(codecs.to_float(square), channels)
 
 
@@ -238,9 +237,12 @@ def _face_matrix(path: Path, pixels: np.ndarray, mask: np.ndarray | None, size: 
 
 
 def _check_reach(path: Path, mask: np.ndarray, matrix: np.ndarray, size: int) -> None:
-    rest = _beyond(mask, matrix, size)
-    depth = cv2.distanceTransform(rest[..., 0].astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    if rest.any() and (depth.max() > THIN * min(depth.shape) or rest.sum() == (mask == 0).sum()):
+    rest = _beyond(mask, matrix, size)[..., 0]
+    if not rest.any():
+        return
+    part = geometry.cut(rest, geometry.bounds(rest, margin=1)).astype(np.uint8)
+    depth = cv2.distanceTransform(part, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    if depth.max() > THIN * min(rest.shape) or rest.sum() == (mask == 0).sum():
         raise ValueError(
             f"{path}: {int(rest.sum()):,} pixels of the hole lie outside the square that is "
             "completed (the centre square, or with --face the face); crop the picture around it"
@@ -248,8 +250,10 @@ def _check_reach(path: Path, mask: np.ndarray, matrix: np.ndarray, size: int) ->
 
 
 def _beyond(mask: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-    inside = geometry.unwarp_mask(np.zeros((size, size, 1), np.float32), matrix, mask.shape[:2])
-    return (mask == 0) & (inside > 0)
+    rest = mask == 0
+    box = geometry.region(matrix, size, mask.shape)
+    geometry.cut(rest, box)[..., 0] &= ~geometry.unwarp_hole(None, size, matrix, box)
+    return rest
 
 
 def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:

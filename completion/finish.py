@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 
 from align import geometry
-from align.paste import bounded_blend, filling
+from align.fill import from_around
+from align.paste import filling
 from completion.case import Case
 from pictures import blend, codecs
 
@@ -23,13 +24,9 @@ def finish(case: Case, generated: np.ndarray, method: str) -> np.ndarray:
     )
     result = pixels.copy()
     geometry.cut(result, box)[hole] = codecs.to_bytes(filled)
-    rest = case.beyond()
+    rest = case.beyond()[..., 0]
     if rest.any():
-        values = codecs.to_float(pixels)
-        geometry.cut(values, box)[hole] = filled
-        mask = 1 - rest.astype(np.float32)
-        smooth = bounded_blend(values, np.zeros_like(values), mask, "poisson")
-        result = np.where(rest, codecs.to_bytes(smooth), result)
+        result[rest] = codecs.to_bytes(from_around(result, rest))
     return result
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 import cli
+from align import geometry
 from completion import Completer, Moment
 from completion.case import Case, Hole, Waiting, place, points_matrix
 from completion.finish import finish, square_result
@@ -242,8 +243,24 @@ def _compared(job: Job, case: Case, result: np.ndarray) -> dict:
     true = job.truth(case)
     if true is None or not (case.mask == 0).any():
         return {}
-    pair = codecs.to_float(result)[None], codecs.to_float(true)[None], case.mask[None]
-    measured = {"psnr": float(metrics.psnr(*pair)[0])}
-    if min(result.shape[:2]) >= 11:  # SSIM's window
-        measured["ssim"] = float(metrics.ssim(*pair)[0])
+    hole = case.mask[..., 0] == 0
+    inside = [codecs.to_float(pixels[hole])[None, :, None] for pixels in (result, true)]
+    measured = {"psnr": float(metrics.psnr(*inside)[0])}
+    if min(result.shape[:2]) >= metrics.SSIM_WINDOW:
+        measured["ssim"] = _ssim_of_hole(result, true, hole)
     return {name: value for name, value in measured.items() if np.isfinite(value)}
+
+
+def _ssim_of_hole(result: np.ndarray, true: np.ndarray, hole: np.ndarray) -> float:
+    """metrics.ssim over the hole, bool (H, W), piece by piece: no array of floats is as large as
+    the picture."""
+    total = 0.0
+    for box in geometry.pieces(hole):
+        wide = geometry.wider(box, metrics.SSIM_WINDOW // 2, hole.shape)
+        parts = [codecs.to_float(geometry.cut(pixels, wide))[None] for pixels in (result, true)]
+        mask = np.ones((*parts[0].shape[:3], 1), np.float32)
+        left, top = box[0] - wide[0], box[1] - wide[1]
+        inner = (left, top, left + box[2] - box[0], top + box[3] - box[1])
+        geometry.cut(mask[0], inner)[geometry.cut(hole, box)] = 0
+        total += np.count_nonzero(mask == 0) * float(metrics.ssim(*parts, mask)[0])
+    return total / np.count_nonzero(hole)

@@ -13,6 +13,7 @@ import numpy as np
 import scipy.ndimage
 
 DATA_RANGE = 2.0  # of pixels in [-1, 1]
+SSIM_WINDOW = 11  # pixels
 BLOCK = 1024  # rows of a distance matrix held at a time
 
 
@@ -39,8 +40,8 @@ def ssim(pictures: np.ndarray, true: np.ndarray, masks: np.ndarray | None = None
 
 
 def _ssim_map(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    def blur(x):  # 3.5 deviations are 5 pixels to either side
-        return scipy.ndimage.gaussian_filter(x, 1.5, axes=(1, 2), truncate=3.5)
+    def blur(x):
+        return scipy.ndimage.gaussian_filter(x, 1.5, axes=(1, 2), radius=SSIM_WINDOW // 2)
 
     c1, c2 = (0.01 * DATA_RANGE) ** 2, (0.03 * DATA_RANGE) ** 2
     mean_a, mean_b = blur(a), blur(b)

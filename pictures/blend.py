@@ -19,6 +19,7 @@ from scipy.sparse.linalg import splu
 METHODS = ("none", "feather", "poisson")
 
 DIRECT_UNKNOWNS = 10_000  # above this a factorisation costs more than a few multigrid cycles
+CUT = 3**6  # pixels: whole blocks at every level of multigrid that a picture of any size has
 ACCURACY = 1e-4  # of the correction; one step of an 8-bit picture is 8e-3
 MAXIMUM_STEPS = 500  # measured: 10 suffice, whatever the hole
 
@@ -84,11 +85,23 @@ def membrane(mismatch: np.ndarray, hole: np.ndarray) -> np.ndarray:
 
     mismatch: (H, W, C), zero in the hole; hole: bool (H, W), neither empty nor everything.
     """
+    return solve_membrane(neighbour_sums(np.pad(mismatch, ((1, 1), (1, 1), (0, 0))))[hole], hole)
+
+
+def neighbour_sums(values: np.ndarray) -> np.ndarray:
+    """(H + 2, W + 2, C) to the sums of each inner pixel's 4 neighbours, (H, W, C)."""
+    return values[:-2, 1:-1] + values[2:, 1:-1] + values[1:-1, :-2] + values[1:-1, 2:]
+
+
+def solve_membrane(boundary: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """The membrane, (unknowns, C), from the sums of the mismatch beside each pixel of the hole.
+
+    Works on the box around the hole, cut so that the blocks of multigrid lie as in the whole.
+    """
+    rows, columns = (np.flatnonzero(hole.any(axis=axis)) for axis in (1, 0))
+    top, left = (max(first - 1, 0) // CUT * CUT for first in (rows[0], columns[0]))
+    hole = hole[top : rows[-1] + 2, left : columns[-1] + 2]
     matrix = laplacian(hole)
-    boundary = np.pad(mismatch, ((1, 1), (1, 1), (0, 0)))
-    boundary = (
-        boundary[:-2, 1:-1] + boundary[2:, 1:-1] + boundary[1:-1, :-2] + boundary[1:-1, 2:]
-    )[hole]  # (unknowns, C)
     return conjugate_gradients(matrix, boundary, multigrid(matrix, *np.nonzero(hole)))
 
 
@@ -96,7 +109,7 @@ def laplacian(hole: np.ndarray) -> sparse.csr_array:
     """Laplacian of the 4-connected pixel grid: the rows and columns of the hole's pixels alone."""
     number = np.zeros(hole.shape, np.int32)
     number[hole] = np.arange(hole.sum())
-    neighbours = np.full(hole.shape, 4.0)
+    neighbours = np.full(hole.shape, 4, np.uint8)
     for edge in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]):
         neighbours[edge] -= 1
     first, second = [], []
@@ -107,7 +120,7 @@ def laplacian(hole: np.ndarray) -> sparse.csr_array:
     first, second = np.concatenate(first), np.concatenate(second)
     size = int(hole.sum())
     links = sparse.coo_array((np.ones(len(first)), (first, second)), shape=(size, size)).tocsr()
-    return (sparse.diags_array(neighbours[hole]) - links - links.T).tocsr()
+    return (sparse.diags_array(neighbours[hole].astype(float)) - links - links.T).tocsr()
 
 
 def multigrid(

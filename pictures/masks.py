@@ -183,18 +183,17 @@ def from_file(
 def _paint(path: Path | str, picture: codecs.Picture) -> str:
     """What is the hole of a mask of which nobody said it."""
     grey = codecs.to_grey(picture.pixels)
-    shown = np.ones(grey.shape, bool) if picture.alpha is None else picture.alpha >= THRESHOLD
-    colours = grey[shown]
-    between = (colours >= DARK) & (colours < LIGHT)
-    is_photograph = between.mean() > 0.5 if colours.size else False
-    if shown.all():
+    opaque = True if picture.alpha is None else _opacity(picture) >= THRESHOLD
+    levels = np.bincount(grey[opaque].ravel(), minlength=256)
+    is_photograph = levels[DARK:LIGHT].sum() > levels.sum() / 2
+    if np.all(opaque):
         if is_photograph:
             raise ValueError(
                 f"{path}: looks like a photograph, not like a mask: paint what is to be filled "
                 "white, on black"
             )
         return "white"
-    if is_photograph or not (colours >= THRESHOLD).any():
+    if is_photograph or not levels[THRESHOLD:].any():
         return "transparent"
     raise ValueError(
         f"{path}: is white in parts and transparent in parts: say with --mask-hole which is the "
@@ -287,11 +286,19 @@ def dilate(mask: np.ndarray, pixels: float) -> np.ndarray:
     """The mask with its hole grown by `pixels` in every direction, by Euclidean distance."""
     if pixels < 0:
         raise ValueError(f"cannot dilate by {pixels} pixels: give 0 or more")
-    known = mask[:, :, 0].astype(np.uint8)
-    if known.all():
+    hole = mask[:, :, 0] == 0
+    rows, columns = (np.flatnonzero(hole.any(axis=axis)) for axis in (1, 0))
+    if not len(rows) or not pixels:
         return mask
+    reach = int(np.ceil(pixels)) + 1
+    near = np.s_[
+        max(0, rows[0] - reach) : rows[-1] + reach + 1,
+        max(0, columns[0] - reach) : columns[-1] + reach + 1,
+    ]
+    known = (~hole[near]).astype(np.uint8)
     distance = cv2.distanceTransform(known, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return from_hole(distance.reshape(known.shape) <= pixels + 1e-3)
+    hole[near] = distance.reshape(known.shape) <= pixels + 1e-3
+    return from_hole(hole)
 
 
 def overlay(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:

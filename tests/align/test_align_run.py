@@ -474,23 +474,6 @@ def test_nothing_hidden_in_the_photograph_reaches_the_paste(photograph, blend):
     assert (first[filled] != photograph[filled]).any()
 
 
-@pytest.mark.parametrize("blend", ["feather", "poisson"])
-def test_a_large_hole_is_blended_as_a_small_one(monkeypatch, blend):
-    rng = np.random.default_rng(0)
-    coarse = rng.uniform(-0.7, 0.7, (2, 6, 6, 3)).astype(np.float32)
-    original, generated = (
-        cv2.resize(values, (300, 300), interpolation=cv2.INTER_CUBIC) for values in coarse
-    )
-    rows, columns = np.mgrid[:300, :300]
-    hole = ((rows - 150) ** 2 + (columns - 170) ** 2 < 110**2) & (abs(rows - columns) > 9)
-    mask = 1 - hole[..., None].astype(np.float32)
-    exact = paste.bounded_blend(original, generated, mask, blend)
-    monkeypatch.setattr(paste, "BLENDED_PIXELS", hole.sum() // 8)
-    bounded = paste.bounded_blend(np.where(mask > 0, original, np.nan), generated, mask, blend)
-    np.testing.assert_array_equal(bounded[~hole], original[~hole])
-    assert np.abs(bounded - exact).mean() < 0.01 and np.abs(bounded - exact).max() < 0.15
-
-
 def test_a_grey_face_goes_into_a_colour_photograph_and_the_other_way(photograph):
     matrix = np.array([[0.5, 0, -30], [0, 0.5, -30]])
     face = np.full((64, 64, 1), 77, np.uint8)
