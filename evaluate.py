@@ -103,54 +103,76 @@ def _names(text: str) -> list[str]:
 
 
 def main() -> int:
-    cli.import_tensorflow()
+    from pictures.files import replacing
+
     arguments = parser().parse_args()
-    if not (arguments.dataset or arguments.what == "completion" and arguments.generated):
-        raise ValueError("--dataset DIR is needed: pictures to measure with")
+    _check(arguments)
     found = _completion(arguments) if arguments.what == "completion" else _samples(arguments)
     if arguments.json:
         settings = {name: _plain(value) for name, value in vars(arguments).items()}
-        from pictures.files import replacing
-
         with replacing(arguments.json) as temporary:
             temporary.write_text(json.dumps({"settings": settings} | found, indent=1) + "\n")
-    return 0
+    return cli.status(found["passed_over"], found["passed_over"] + found["evaluated"])
 
 
 def _plain(value):
     return str(value) if isinstance(value, Path) else value
 
 
+def _check(arguments: argparse.Namespace) -> None:
+    """Raises ValueError for flags that contradict each other or have no effect."""
+    from measuring.evaluation import MASKS
+
+    completion = arguments.what == "completion"
+    generated = completion and arguments.generated
+    if not (arguments.dataset or generated):
+        raise ValueError("--dataset DIR is needed: pictures to measure with")
+    if generated:
+        for name in ("dataset", "shared_people"):
+            if value := getattr(arguments, name):
+                flag_ = f"--{name.replace('_', '-')}" + f" {value}" * (value is not True)
+                raise ValueError(
+                    f"{flag_} with --generated, which measures the model's own pictures"
+                )
+    for name in ("shown", "enlarge") if completion else ():
+        if getattr(arguments, name) and not arguments.picture:
+            raise ValueError(f"--{name} is of the sheet that --picture FILE writes")
+    for kind in arguments.mask if completion else ():
+        if kind not in MASKS:
+            raise ValueError(f"--mask {kind!r}: choose from {', '.join(MASKS)}")
+
+
 def _completion(arguments: argparse.Namespace) -> dict:
     """Print the table of completions; returns what --json holds."""
     import completion
     from measuring import evaluation, features, methods, sheets
-    from model import DCGAN
     from pictures import codecs
     from training import checkpoint
 
-    for name in ("shown", "enlarge"):
-        if getattr(arguments, name) and not arguments.picture:
-            raise ValueError(f"--{name} is of the sheet that --picture FILE writes")
-    for kind in arguments.mask:
-        if kind not in evaluation.MASKS:
-            raise ValueError(f"--mask {kind!r}: choose from {', '.join(evaluation.MASKS)}")
     names = arguments.methods or methods.DEFAULTS + methods.FITTED * bool(arguments.train)
     specs = [methods.Spec.parse(name) for name in names]
+    chosen, others = _paths(arguments)
     completer, size, channels = None, arguments.image_size or 64, 3
     if arguments.generated or any(spec.options for spec in specs):
         completer = completion.restore(checkpoint.choose(arguments.checkpoint_dir), warn=print)
         size, channels = completer.size, completer.channels
+        cli.import_tensorflow()
     if arguments.image_size not in (None, size):
         raise ValueError(f"--image-size {arguments.image_size}: the model makes {size} pixels")
-    sampled = DCGAN.restore(completer.path) if arguments.generated else None
-    pictures, train = _pictures(arguments, sampled, size, channels)
-    chosen = methods.make(specs, completer, train)
+    if arguments.generated:
+        from model import DCGAN
+
+        sampled, count = DCGAN.restore(completer.path), arguments.count or 100
+        pictures = evaluation.Pictures.generated(sampled, count, arguments.seed)
+    else:
+        pictures = evaluation.Pictures.read(chosen, size, channels)
+    train, unread = _train(others, size, channels)
+    made = methods.make(specs, completer, train)
     truth = evaluation.Truth(pictures, features.load(arguments.features))
     results = [
         result
         for kind in arguments.mask
-        for result in evaluation.complete_all(truth, kind, chosen, arguments.seed)
+        for result in evaluation.complete_all(truth, kind, made, arguments.seed)
     ]
     print(evaluation.completion_table(results, pictures.people))
     print(f"\n{evaluation.notes(truth)}")
@@ -158,35 +180,47 @@ def _completion(arguments: argparse.Namespace) -> dict:
         shown, enlarge = arguments.shown or 8, arguments.enlarge or 1
         sheet = sheets.sheet(pictures, results, arguments.seed, count=shown, enlarge=enlarge)
         codecs.write(arguments.picture, sheet)
-    return _model_of(completer) | evaluation.report(truth, results)
+    unread += max(len(chosen) - len(pictures.paths), 0)
+    return _model_of(completer) | _counts(pictures, unread) | evaluation.report(truth, results)
 
 
 def _samples(arguments: argparse.Namespace) -> dict:
     """Print the table of samples; returns what --json holds."""
     from measuring import evaluation, features
-    from model import DCGAN
     from training import checkpoint
 
-    model = DCGAN.restore(checkpoint.choose(arguments.checkpoint_dir), warn=print)
-    pictures, train = _pictures(arguments, model, model.config.image_size, model.config.channels)
+    chosen, others = _paths(arguments)
+    folder = checkpoint.choose(arguments.checkpoint_dir)
+    cli.import_tensorflow()
+    from model import DCGAN
+
+    model = DCGAN.restore(folder, warn=print)
+    size, channels = model.config.image_size, model.config.channels
+    pictures = evaluation.Pictures.read(chosen, size, channels)
+    train, unread = _train(others, size, channels)
     extractor = features.load(arguments.features)
     rows = evaluation.sample_distances(
-        model, pictures.pixels, extractor, arguments.seed, arguments.truncation, train
+        model,
+        pictures.pixels,
+        extractor,
+        seed=arguments.seed,
+        truncation=arguments.truncation,
+        train=train,
     )
     print(evaluation.samples_table(rows, len(pictures.paths), extractor))
-    return _model_of(model) | {"features": extractor.name, "rows": rows}
+    unread += len(chosen) - len(pictures.paths)
+    found = {"features": extractor.name, "rows": rows}
+    return _model_of(model) | _counts(pictures, unread) | found
 
 
-def _pictures(arguments: argparse.Namespace, model, size: int, channels: int):
-    """What to measure with, and the training pictures, uint8 (N, size, size, C), or None."""
-    from measuring import evaluation, gallery
+def _paths(arguments: argparse.Namespace) -> tuple[list[Path], list[Path]]:
+    """The files to measure with, none where --generated, and those of --train."""
+    from measuring import gallery
     from pictures import files
 
     others = files.find([arguments.train]) if arguments.train else []
-    train = gallery.read_all(others, size, channels) if others else None
     if not arguments.dataset:
-        count = arguments.count or 100
-        return evaluation.Pictures.generated(model, count, arguments.seed), train
+        return [], others
     paths = files.find([arguments.dataset])
     apart = paths if arguments.shared_people else gallery.apart(paths, others)
     if not apart:
@@ -196,8 +230,24 @@ def _pictures(arguments: argparse.Namespace, model, size: int, channels: int):
         )
     if len(apart) < len(paths):
         print(f"left out {len(paths) - len(apart)} of {len(paths)} pictures: people of --train")
-    chosen = gallery.spread(apart, arguments.count)
-    return evaluation.Pictures.read(chosen, size, channels), train
+    return gallery.spread(apart, arguments.count), others
+
+
+def _train(paths: list[Path], size: int, channels: int):
+    """The training pictures, uint8 (N, size, size, C), or None; how many could not be read."""
+    from measuring import gallery
+
+    if not paths:
+        return None, 0
+    readable, pixels = gallery.read_all(paths, size, channels)
+    return pixels, len(paths) - len(readable)
+
+
+def _counts(pictures, passed_over: int) -> dict:
+    """What was measured and what was not; says the latter on standard output."""
+    if passed_over:
+        print(f"{passed_over} files passed over")
+    return {"evaluated": len(pictures.paths), "passed_over": passed_over}
 
 
 def _model_of(model) -> dict:

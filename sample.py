@@ -87,11 +87,9 @@ def _numbers(text: str) -> list[int]:
 
 
 def main() -> int:
-    cli.import_tensorflow()
     arguments = parser().parse_args()
 
-    from measuring import sampling
-    from model import DCGAN
+    from measuring import gallery, sampling
     from pictures import codecs, files, grids
     from training import checkpoint
 
@@ -100,7 +98,12 @@ def main() -> int:
     out = arguments.out or Path("samples") / name
     if mode != "grid" and out.suffix.lower() not in (".gif", *files.SUFFIXES):
         raise ValueError(f"--out {out}: --{mode} makes one picture; choose a name like {name}")
-    model = DCGAN.restore(checkpoint.choose(arguments.checkpoint_dir), warn=print)
+    paths = readable = files.find([arguments.nearest]) if arguments.nearest else []
+    folder = checkpoint.choose(arguments.checkpoint_dir)
+    cli.import_tensorflow()
+    from model import DCGAN
+
+    model = DCGAN.restore(folder, warn=print)
     count = arguments.count or (8 if mode in ("walk", "nearest") else 64)
     numbers = arguments.numbers or list(range(count))
 
@@ -117,22 +120,25 @@ def main() -> int:
         codecs.write(out, sampling.arithmetic(model, *columns, arguments.seed))
     elif mode == "nearest":
         samples = codecs.to_bytes(model.generate(latents(numbers)))
-        codecs.write(out, _beside_nearest(samples, numbers, arguments))
+        readable, pictures = gallery.read_all(paths, *samples.shape[2:])
+        codecs.write(
+            out,
+            _beside_nearest(
+                samples, numbers, paths=readable, pictures=pictures, arguments=arguments
+            ),
+        )
     elif out.suffix.lower() in files.SUFFIXES:
         codecs.write(out, grids.grid(codecs.to_bytes(model.generate(latents(numbers)))))
     else:
         sampling.write_each(model, latents(numbers), numbers, out)
     print(out)
-    return 0
+    return cli.status(len(paths) - len(readable), len(paths))
 
 
-def _beside_nearest(samples, numbers: list[int], arguments: argparse.Namespace):
-    """Samples beside their nearest pictures; says on standard output how near these are."""
-    from measuring import features, gallery, sampling
-    from pictures import files
+def _beside_nearest(samples, numbers: list[int], paths: list[Path], pictures, arguments):
+    """Samples beside their nearest pictures, of these files; says on standard output how near."""
+    from measuring import features, sampling
 
-    paths = files.find([arguments.nearest])
-    pictures = gallery.read_all(paths, samples.shape[1], samples.shape[3])
     extract = None if arguments.features == "pixels" else features.load(arguments.features)
     found = sampling.find_nearest(samples, pictures, arguments.neighbours, extract)
     for number, nearest, distances in zip(numbers, found.pictures, found.distances, strict=True):

@@ -28,7 +28,7 @@ from gradio_client import Client, handle_file  # noqa: E402
 
 import cli  # noqa: E402
 
-PHOTOGRAPH = ROOT / "web" / "astronaut.jpg"
+PHOTOGRAPH = ROOT / "web" / "examples" / "astronaut.jpg"
 
 
 @contextmanager

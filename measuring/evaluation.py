@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from tqdm import tqdm
@@ -20,8 +20,10 @@ from measuring.features import Extractor
 from measuring.methods import Method
 from measuring.metrics import FeatureStatistics
 from measuring.tables import Column, markdown
-from model import DCGAN
 from pictures import codecs, masks
+
+if TYPE_CHECKING:
+    from model import DCGAN
 
 MASKS = tuple(kind for kind in masks.CHOICES if kind not in ("full", "lowres"))  # hide a part
 BATCH = 64  # pictures completed together, as by complete.py
@@ -39,10 +41,12 @@ class Pictures:
 
     @classmethod
     def read(cls, paths: Sequence[Path], size: int, channels: int) -> Self:
-        return cls(list(paths), split.people(paths), gallery.read_all(paths, size, channels))
+        """Those that can be read; ValueError where none can."""
+        readable, pixels = gallery.read_all(paths, size, channels)
+        return cls(readable, split.people(readable), pixels)
 
     @classmethod
-    def generated(cls, model: DCGAN, count: int, seed: int = 0) -> Self:
+    def generated(cls, model: "DCGAN", count: int, seed: int = 0) -> Self:
         """What the model itself makes: where these are not found again, the search is at fault."""
         paths = [Path(f"generated_{number:04d}") for number in range(count)]
         return cls(paths, split.people(paths), codecs.to_bytes(model.sample(count, seed)))
@@ -151,7 +155,7 @@ def summary(values: np.ndarray, people: Sequence[str]) -> dict[str, float] | Non
 
 
 def sample_distances(
-    model: DCGAN,
+    model: "DCGAN",
     pictures: np.ndarray,
     extractor: Extractor,
     seed: int = 0,
@@ -222,13 +226,17 @@ def notes(truth: Truth) -> str:
         "across the hole's edge over the true one's, 1 at best. Sharpness: the energy of the "
         "gradient within the hole over the true one's, 1 at best, less for a blur.",
     ]
+    meanings = {
+        "same_person": "between two photographs of one person",
+        "different_people": "between different people",
+    }
     if yardsticks := truth.identity_yardsticks():
+        parts = [
+            f"{yardsticks[k]:.3f} {v}" for k, v in meanings.items() if np.isfinite(yardsticks[k])
+        ]
         lines.append(
-            "Identity: distance of face descriptors (dlib) of completed and true picture; 0 for "
-            "the same picture, {same_person:.3f} between two photographs of one person, "
-            "{different_people:.3f} between different people, in these pictures.".format(
-                **yardsticks
-            )
+            "Identity: distance of face descriptors (dlib) of completed and true picture; "
+            + ", ".join(["0 for the same picture", *parts, "in these pictures."])
         )
     lines.append(
         "Frechet and kernel distance: of completed from true pictures as sets, in features "

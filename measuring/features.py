@@ -24,6 +24,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+import cli
+
 NAMES = ("auto", "face", "imagenet", "inception", "random")
 BATCH = 32
 FACE_PIXELS, IMAGENET_PIXELS, INCEPTION_PIXELS, RANDOM_PIXELS = 150, 224, 299, 64
@@ -104,6 +106,7 @@ def _face() -> Extractor:
 
 def _imagenet() -> Extractor:
     """EfficientNet-lite0 by networks/imagenet.py; pictures resized to the 224 pixels it learned."""
+    cli.import_tensorflow()
     from networks import imagenet
 
     network = imagenet.features("efficientnet-lite0", blocks=("block7",))
@@ -117,6 +120,7 @@ def _imagenet() -> Extractor:
 
 def _inception() -> Extractor:
     """Szegedy et al., arXiv 1512.00567; pictures resized to its 299 pixels."""
+    cli.import_tensorflow()
     import keras
 
     try:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+import cli
 from data.split import person
 from pictures import codecs
 
@@ -25,9 +26,16 @@ def spread(paths: Sequence, count: int | None) -> list:
     return [paths[i] for i in np.arange(count) * len(paths) // count]
 
 
-def read_all(paths: Sequence[Path], size: int, channels: int) -> np.ndarray:
-    """Their centre squares at the model's size: uint8 (N, size, size, channels)."""
-    squares = np.empty((len(paths), size, size, channels), np.uint8)
-    for square, path in zip(squares, paths, strict=True):
-        square[:] = codecs.fit(codecs.read(path, channels), size)
-    return squares
+def read_all(paths: Sequence[Path], size: int, channels: int) -> tuple[list[Path], np.ndarray]:
+    """Those that can be read, and their centre squares: uint8 (N, size, size, channels). The others
+    are passed over, each named on standard error; ValueError where nothing is left."""
+    readable, squares = [], np.empty((len(paths), size, size, channels), np.uint8)
+    for path in paths:
+        try:
+            squares[len(readable)] = codecs.fit(codecs.read(path, channels), size)
+            readable.append(path)
+        except (ValueError, OSError) as error:
+            cli.pass_over(error)
+    if not readable:
+        raise ValueError(f"none of {len(paths)} pictures can be read")
+    return readable, squares[: len(readable)]

@@ -6,21 +6,23 @@ are float (N, S, S, C) in [-1, 1]; what comes out as a picture to look at is uin
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from measuring.features import Extractor
-from model import DCGAN
 from pictures import codecs, grids
 from search.space import Space
+
+if TYPE_CHECKING:
+    from model import DCGAN
 
 NOISE = 0.25  # around the result of arithmetic, as in Radford et al. 2016
 GAP = 8  # white pixels between parts of a figure
 
 
 def latents(
-    model: DCGAN, numbers: Sequence[int], seed: int = 0, truncation: float = 1.0
+    model: "DCGAN", numbers: Sequence[int], seed: int = 0, truncation: float = 1.0
 ) -> np.ndarray:
     """z (N, z_dim) of the samples with these numbers."""
     return model.draw(max(numbers) + 1, seed, truncation)[list(numbers)]
@@ -34,7 +36,7 @@ def walk(space: Space, z: np.ndarray, frames: int, truncation: float = 1.0) -> n
 
 
 def arithmetic(
-    model: DCGAN, plus: np.ndarray, minus: np.ndarray, also: np.ndarray, seed: int = 0
+    model: "DCGAN", plus: np.ndarray, minus: np.ndarray, also: np.ndarray, seed: int = 0
 ) -> np.ndarray:
     """The figure of Radford et al. 2016 (7): mean z of `plus` - mean of `minus` + mean of `also`.
 
@@ -49,7 +51,7 @@ def arithmetic(
     return side_by_side([*columns, around])
 
 
-def _column(model: DCGAN, z: np.ndarray) -> np.ndarray:
+def _column(model: "DCGAN", z: np.ndarray) -> np.ndarray:
     mean = z.mean(axis=0, keepdims=True)
     pictures = codecs.to_bytes(model.generate(np.concatenate([z, mean])))
     gap = np.full((GAP, *pictures.shape[2:]), 255, np.uint8)
@@ -119,7 +121,7 @@ def beside(pictures: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.concatenate(rows)
 
 
-def write_each(model: DCGAN, z: np.ndarray, numbers: Sequence[int], folder: Path) -> None:
+def write_each(model: "DCGAN", z: np.ndarray, numbers: Sequence[int], folder: Path) -> None:
     """One file for each sample, by its number; memory does not grow with theirs."""
     for first in range(0, len(z), 256):
         pictures = codecs.to_bytes(model.generate(z[first : first + 256]))

@@ -13,7 +13,6 @@ from collections.abc import Callable
 import numpy as np
 import scipy.sparse as sparse
 from scipy.ndimage import distance_transform_edt
-from scipy.signal import oaconvolve
 from scipy.sparse.linalg import splu
 
 METHODS = ("none", "feather", "poisson")
@@ -61,6 +60,8 @@ def fade(mismatch: np.ndarray, hole: np.ndarray) -> np.ndarray:
     would. The fade is a raised cosine that ends where the hole is deepest.
     mismatch: (H, W, C), zero in the hole; hole: bool (H, W), neither empty nor everything.
     """
+    from scipy.signal import oaconvolve  # takes half a second, which nothing else has to wait for
+
     distance = distance_transform_edt(hole)
     deepest = int(np.ceil(distance.max()))  # this far, each hole pixel finds a known one
     reaches = (min(deepest, length - 1) for length in hole.shape)

@@ -16,6 +16,27 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
+WITHOUT_TENSORFLOW = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    assert not {"tensorflow", "keras"} & set(sys.modules)
+"""
+
+
+def without_tensorflow(script: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess:
+    """Run a script that must end before it imports TensorFlow."""
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_TENSORFLOW, script, *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+
+
 class Launcher:
     """A context manager; start() gives a Running command."""
 

@@ -181,8 +181,10 @@ def default_folders() -> list[Path]:
 
 
 def choose(given: Path | None) -> Path:
-    """The folder given, else the first of default_folders; says on standard output which."""
+    """The folder given, which must_exist, else the first of default_folders, and says on standard
+    output which."""
     if given:
+        must_exist(given)
         return given
     folder = default_folders()[0]
     print(

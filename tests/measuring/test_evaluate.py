@@ -1,4 +1,4 @@
-"""evaluate.py and what it stands on: baselines, methods by name, people, figures, tables."""
+"""evaluate.py and what it stands on: methods by name, people, figures, tables."""
 
 import json
 import sys
@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from lively import with_starts
+from processes import ROOT, without_tensorflow
 
 import completion
 import evaluate
 from data import split
 from data.drawn import drawn_faces
-from measuring import baselines, evaluation, features, gallery, methods, sheets, tables
+from measuring import evaluation, features, gallery, methods, sheets, tables
 from measuring.evaluation import Pictures, Truth
 from measuring.features import Extractor
 from measuring.methods import Spec
@@ -88,87 +89,6 @@ def test_apart_from_training_people():
 def test_spread_takes_from_everywhere():
     assert gallery.spread(range(10), 4) == [0, 2, 5, 7]
     assert gallery.spread(range(3), 4) == gallery.spread(range(3), None) == [0, 1, 2]
-
-
-# Baselines
-
-
-def test_ppca_has_the_principal_axes(train):
-    fitted = baselines.fit(train, 6)
-    rows = codecs.to_float(train).reshape(len(train), -1).astype(float)
-    _, singular, axes = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
-    variances = singular**2 / len(rows)
-    np.testing.assert_allclose(fitted.mean, rows.mean(axis=0), atol=1e-6)
-    np.testing.assert_allclose(fitted.variances, variances[:6], rtol=1e-3)
-    np.testing.assert_allclose(np.abs((fitted.axes * axes[:6]).sum(axis=1)), 1, atol=1e-3)
-    assert fitted.noise == pytest.approx(variances[6:].sum() / (rows.shape[1] - 6), rel=1e-3)
-    fewer = fitted.truncated(3)
-    assert fewer.noise == pytest.approx(variances[3:].sum() / (rows.shape[1] - 3), rel=1e-3)
-
-
-def test_ppca_fills_with_the_conditional_mean_of_its_gaussian(train, monkeypatch):
-    monkeypatch.setattr(baselines, "CHUNK", 7)
-    small = train[:, ::4, ::4]
-    fitted = baselines.fit(small, 4)
-    weights = (fitted.axes * np.sqrt(fitted.variances - fitted.noise)[:, None]).T  # (D, K)
-    covariance = weights @ weights.T + fitted.noise * np.eye(len(weights))
-    true = codecs.to_float(drawn_faces(3, SIZE, seed=5)[:, ::4, ::4])
-    masks = np.ones((3, 4, 4, 1), np.float32)
-    masks[:2, 1:3, 1:3] = 0
-    masks[2, :, :2] = 0
-    filled = baselines.fill(fitted, true, masks)
-    for picture, mask, result in zip(true, masks, filled, strict=True):
-        known = np.broadcast_to(mask, picture.shape).ravel() > 0
-        x = picture.ravel()[known] - fitted.mean[known]
-        expected = covariance[:, known] @ np.linalg.solve(covariance[np.ix_(known, known)], x)
-        hidden = ~known
-        np.testing.assert_allclose(
-            result.ravel()[hidden], (fitted.mean + expected)[hidden], atol=1e-4
-        )
-
-
-def test_with_much_caution_ppca_is_the_mean(train):
-    fitted = baselines.fit(train, 4)
-    known = codecs.to_float(train[:1])
-    masks = np.ones((1, SIZE, SIZE, 1), np.float32)
-    apart = [
-        np.abs(
-            baselines.fill(fitted, known, masks, caution) - fitted.mean.reshape(SIZE, SIZE, 3)
-        ).mean()
-        for caution in (1, 100, 1e4, 1e9)
-    ]
-    assert apart[0] > apart[1] > apart[2] > apart[3] and apart[3] < 1e-4
-
-
-def test_ppca_without_components_is_the_mean_picture(train):
-    mean = baselines.fill(
-        baselines.fit(train, 0), codecs.to_float(train[:2]), np.ones((2, 16, 16, 1))
-    )
-    expected = codecs.to_float(train).mean(axis=0)
-    np.testing.assert_allclose(mean, np.stack([expected, expected]), atol=1e-6)
-
-
-def test_ppca_of_pictures_that_are_all_alike():
-    alike = np.full((9, 4, 4, 3), 51, np.uint8)
-    filled = baselines.fill(baselines.fit(alike, 3), np.zeros((1, 4, 4, 3)), np.zeros((1, 4, 4, 1)))
-    np.testing.assert_allclose(filled, -0.6, atol=1e-6)
-
-
-def test_ppca_needs_more_pictures_than_components(train):
-    with pytest.raises(ValueError, match="ppca-40 needs more than 40 training pictures, not 40"):
-        baselines.fit(train, 40)
-
-
-@pytest.mark.parametrize("name", baselines.INPAINTING)
-@pytest.mark.parametrize("channels", [1, 3])
-def test_inpainting_continues_a_slope(name, channels):
-    slope = np.broadcast_to(np.linspace(-0.5, 0.5, SIZE)[:, None], (1, SIZE, SIZE))
-    true = np.repeat(slope[..., None], channels, axis=3)
-    masks = np.ones((1, SIZE, SIZE, 1), np.float32)
-    masks[:, 6:10, 6:10] = 0
-    filled = baselines.INPAINTING[name](true, masks)
-    assert filled.shape == true.shape and filled.dtype == np.float32
-    assert np.abs(filled - true)[:, 6:10, 6:10].max() < 0.15
 
 
 # Methods
@@ -469,3 +389,62 @@ def test_what_is_wrong_is_one_line(monkeypatch, folders, model, arguments, messa
         )
     with pytest.raises(ValueError, match="--dataset DIR is needed"):
         run(monkeypatch, "samples")
+
+
+@pytest.mark.parametrize("flags", [["--dataset", "faces"], ["--shared-people"]])
+def test_generated_pictures_contradict_what_is_of_a_dataset(monkeypatch, flags):
+    with pytest.raises(ValueError, match=f"{' '.join(flags)} with --generated"):
+        run(monkeypatch, "completion", "--generated", *flags)
+
+
+def test_where_nobody_occurs_twice_nothing_is_said_of_two_photographs_of_one(pictures):
+    alone = Pictures(pictures.paths[::2], pictures.people[::2], pictures.pixels[::2])
+    said = {len(p.paths): evaluation.notes(Truth(p, colours("face"))) for p in (pictures, alone)}
+    assert "between two photographs of one person" in said[6]
+    assert "nan" not in said[3] and "of one person" not in said[3]
+    assert "0 for the same picture, 0." in said[3] and "between different people" in said[3]
+    assert (
+        evaluation.report(Truth(alone, colours("face")), [])["identity_yardsticks"]["same_person"]
+        is None
+    )
+
+
+def test_files_that_cannot_be_read_are_passed_over_named_and_counted(
+    monkeypatch, capsys, folders, model
+):
+    (folders / "faces" / "Person3_0001.png").write_text("no picture")
+    (folders / "train" / "Person4_0009.png").write_bytes(b"")
+    arguments = ["--dataset", folders / "faces", "--train", folders / "train"]
+    arguments += ["--json", folders / "out.json", "--image-size", SIZE, "--shared-people"]
+    assert run(monkeypatch, "completion", *arguments, "--methods", "mean") == 1
+    shown = capsys.readouterr()
+    lines = shown.err.splitlines()
+    assert [Path(line.split(":")[0]).name for line in lines if "passed over" in line] == [
+        "Person3_0001.png",
+        "Person4_0009.png",
+    ]
+    assert "2 files passed over" in shown.out and "7 pictures of 4 people" in shown.out
+    written = json.loads((folders / "out.json").read_text())
+    assert (written["evaluated"], written["passed_over"]) == (7, 2)
+    with pytest.raises(ValueError, match="none of 1 pictures can be read"):
+        gallery.read_all([folders / "faces" / "Person3_0001.png"], SIZE, 3)
+
+
+@pytest.mark.parametrize(
+    "command, status, words",
+    [
+        ("evaluate.py completion --help", 0, "--enlarge"),
+        ("evaluate.py completion --mask heart --dataset .", 2, "error: --mask 'heart'"),
+        ("evaluate.py completion --dataset nowhere", 2, "error: nowhere: no such file or folder"),
+        ("evaluate.py samples --dataset nowhere", 2, "error: nowhere: no such file or folder"),
+        ("sample.py --help", 0, "--arithmetic"),
+        ("sample.py --count 0", 2, "argument --count: '0' is not a whole number above 0"),
+        ("sample.py --nearest nowhere", 2, "error: nowhere: no such file or folder"),
+        ("sample.py --checkpointDir nowhere", 2, "error: nowhere: no such checkpoint folder"),
+    ],
+)
+def test_answers_before_tensorflow_is_imported(tmp_path, command, status, words):
+    script, *flags = command.split()
+    done = without_tensorflow(ROOT / script, *flags, cwd=tmp_path)
+    assert (done.returncode, words in done.stdout + done.stderr) == (status, True), done
+    assert not list(tmp_path.iterdir())
