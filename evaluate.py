@@ -23,7 +23,6 @@ def parser() -> argparse.ArgumentParser:
     from completion.options import PRESETS
     from data import split
     from measuring import features
-    from measuring.evaluation import MASKS
 
     p = argparse.ArgumentParser(description=__doc__)
     what = p.add_subparsers(dest="what", required=True)
@@ -34,42 +33,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     samples = what.add_parser("samples", help="compare samples with real pictures as sets")
-    flag(
-        completion,
-        "--mask",
-        type=_names,
-        default=["center"],
-        metavar="LIST",
-        help=f"of {', '.join(MASKS)} (default: center)",
-    )
-    flag(
-        completion,
-        "--methods",
-        type=_names,
-        metavar="LIST",
-        help="see below (default: best, telea, ns, biharmonic; with --train also mean and ppca)",
-    )
-    flag(
-        completion,
-        "--picture",
-        type=Path,
-        metavar="FILE",
-        help="write a sheet of the first pictures: true, with the hole, a row for each method",
-    )
-    flag(completion, "--shown", type=positive_int, help="pictures on that sheet (8)")
-    flag(completion, "--enlarge", type=positive_int, help="pixels of the sheet for each (1)")
-    flag(
-        completion,
-        "--generated",
-        action="store_true",
-        help="instead of --dataset: pictures that the model itself makes",
-    )
-    flag(
-        completion,
-        "--image-size",
-        type=positive_int,
-        help="where no method needs a model (default: the model's, or 64)",
-    )
+    _add_completion_flags(completion)
     flag(samples, "--truncation", type=positive_float, default=1.0, help="z in [-T, T] (1)")
     for sub, train in (
         (completion, "what mean and ppca are fitted to"),
@@ -96,6 +60,47 @@ def parser() -> argparse.ArgumentParser:
         flag(sub, "--seed", type=non_negative_int, default=0, help="of holes and samples (0)")
         flag(sub, "--json", type=Path, metavar="FILE", help="write everything measured")
     return p
+
+
+def _add_completion_flags(parser: argparse.ArgumentParser) -> None:
+    from measuring.evaluation import MASKS
+
+    flag(
+        parser,
+        "--mask",
+        type=_names,
+        default=["center"],
+        metavar="LIST",
+        help=f"of {', '.join(MASKS)} (default: center)",
+    )
+    flag(
+        parser,
+        "--methods",
+        type=_names,
+        metavar="LIST",
+        help="see below (default: best, telea, ns, biharmonic; with --train also mean and ppca)",
+    )
+    flag(
+        parser,
+        "--picture",
+        type=Path,
+        metavar="FILE",
+        help="write a sheet of the first pictures: true, with the hole, a row for each method",
+    )
+    flag(parser, "--shown", type=positive_int, help="pictures on that sheet (8)")
+    flag(parser, "--enlarge", type=positive_int, help="pixels of the sheet for each (1)")
+    flag(
+        parser,
+        "--generated",
+        action="store_true",
+        help="instead of --dataset: pictures that the model itself makes",
+    )
+    flag(
+        parser,
+        "--image-size",
+        type=positive_int,
+        help="where no method needs a model (default: the model's, or 64)",
+    )
 
 
 def _names(text: str) -> list[str]:
@@ -172,7 +177,7 @@ def _completion(arguments: argparse.Namespace) -> dict:
     results = [
         result
         for kind in arguments.mask
-        for result in evaluation.complete_all(truth, kind, made, arguments.seed)
+        for result in evaluation.complete_all(truth, kind, made, seed=arguments.seed)
     ]
     print(evaluation.completion_table(results, pictures.people))
     print(f"\n{evaluation.notes(truth)}")

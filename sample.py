@@ -13,8 +13,6 @@ from cli import flag, non_negative_int, positive_float, positive_int
 
 
 def parser() -> argparse.ArgumentParser:
-    from measuring import features
-
     p = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -46,6 +44,12 @@ def parser() -> argparse.ArgumentParser:
         default=1.0,
         help="z in [-T, T]; below 1 more alike, more usual (%(default)s)",
     )
+    _add_modes(p)
+    return p
+
+
+def _add_modes(p: argparse.ArgumentParser) -> None:
+    from measuring import features
 
     modes = p.add_argument_group("instead of a grid").add_mutually_exclusive_group()
     flag(modes, "--walk", action="store_true", help="an animation from sample to sample and back")
@@ -73,7 +77,6 @@ def parser() -> argparse.ArgumentParser:
         default="pixels",
         help="in which --nearest measures (%(default)s)",
     )
-    return p
 
 
 def _numbers(text: str) -> list[int]:
@@ -108,7 +111,9 @@ def main() -> int:
     numbers = arguments.numbers or list(range(count))
 
     def latents(numbers: list[int]):
-        return sampling.latents(model, numbers, arguments.seed, arguments.truncation)
+        return sampling.latents(
+            model, numbers, seed=arguments.seed, truncation=arguments.truncation
+        )
 
     if mode == "walk":
         z = sampling.walk(
@@ -130,7 +135,7 @@ def main() -> int:
     elif out.suffix.lower() in files.SUFFIXES:
         codecs.write(out, grids.grid(codecs.to_bytes(model.generate(latents(numbers)))))
     else:
-        sampling.write_each(model, latents(numbers), numbers, out)
+        sampling.write_each(model, latents(numbers), numbers=numbers, folder=out)
     print(out)
     return cli.status(len(paths) - len(readable), len(paths))
 
@@ -140,7 +145,7 @@ def _beside_nearest(samples, numbers: list[int], paths: list[Path], pictures, ar
     from measuring import features, sampling
 
     extract = None if arguments.features == "pixels" else features.load(arguments.features)
-    found = sampling.find_nearest(samples, pictures, arguments.neighbours, extract)
+    found = sampling.find_nearest(samples, pictures, count=arguments.neighbours, extract=extract)
     for number, nearest, distances in zip(numbers, found.pictures, found.distances, strict=True):
         print(f"sample {number}: {distances[0]:.3g} from {paths[nearest[0]]}")
     unit = f"in features {extract.name!r}" if extract else "root mean square, of 255"

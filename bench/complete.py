@@ -54,9 +54,9 @@ def main() -> None:
     original = with_changes(PRESETS["original"], {"steps": options.iterations})
     as_original = {"context": "plain", "guide": "none", "steps": options.iterations}
     plain = with_changes(PRESETS["best"], as_original)
-    ended = compare(completer, cases, original, plain, 20)
+    ended = compare(completer, cases, original=original, best=plain, wanted=20)
     singles = [case for case in gallery.spread(cases, options.singles)]
-    compare_singles(completer, singles, original, plain, 15)
+    compare_singles(completer, singles, original=original, best=plain, wanted=15)
     compare_iterations(completer, cases[0], options.rounds)
     best = deque(completer.complete(cases, PRESETS["best"]), maxlen=1)[0]
     print_quality(
@@ -159,17 +159,17 @@ def steps_until(completer, cases: Sequence, options, target: float) -> tuple[int
 def compare(completer, cases: Sequence, original, best, wanted: float) -> np.ndarray:
     """Print how much sooner best is there; returns what the original came to."""
     for options in (original, best):  # traced, and every buffer once used
-        seconds_of(completer, cases, options, 1)
+        seconds_of(completer, cases, options, steps=1)
     started = time.perf_counter()
     end = deque(completer.complete(cases, original), maxlen=1)[0]
     slow = time.perf_counter() - started
     target = contextual(cases, end.generated)
-    steps, lowest = steps_until(completer, cases, best, target)
+    steps, lowest = steps_until(completer, cases, options=best, target=target)
     head = f"{len(cases)} face{'s' * (len(cases) > 1)}: original {slow:.2f} s to {target:.1f}"
     if steps is None:
         print(f"{head}, best never (lowest {lowest:.1f} in {best.search.steps} steps)", flush=True)
     else:
-        fast = seconds_of(completer, cases, best, steps)
+        fast = seconds_of(completer, cases, best, steps=steps)
         print(
             f"{head}, best {fast:.3f} s and {steps} steps: {slow / fast:.1f} times less "
             f"(target: at least {wanted})",
@@ -180,7 +180,7 @@ def compare(completer, cases: Sequence, original, best, wanted: float) -> np.nda
 
 def compare_singles(completer, cases: Sequence, original, best, wanted: float) -> None:
     for case in cases:
-        compare(completer, [case], original, best, wanted)
+        compare(completer, [case], original=original, best=best, wanted=wanted)
 
 
 def compare_iterations(completer, case, rounds: int) -> None:
@@ -191,7 +191,7 @@ def compare_iterations(completer, case, rounds: int) -> None:
     loop = plain_loop(completer.model, case)
     milliseconds = []
     for _ in range(rounds + 1):
-        ended = seconds_of(completer, [case], ours, LOOP - 1), _seconds(loop)
+        ended = seconds_of(completer, [case], ours, steps=LOOP - 1), _seconds(loop)
         milliseconds.append([1000 * seconds / LOOP for seconds in ended])
     ours, plain = np.array(milliseconds[1:]).T
     print(

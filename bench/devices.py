@@ -45,7 +45,9 @@ def main() -> None:
         for turn in range(2 * options.rounds + 1):
             workers = options.workers if turn % 2 else 1
             run = Path(folder) / f"run-{turn}"
-            speeds[workers].append(images_per_second(faces, run, workers, cores, options))
+            speeds[workers].append(
+                images_per_second(faces, run, workers=workers, cores=cores, options=options)
+            )
             plural = "s" * (workers > 1)
             print(f"{workers} worker{plural}: {speeds[workers][-1]:.1f} images/s", flush=True)
     ratio = statistics.median(speeds[options.workers]) / statistics.median(speeds[1])

@@ -58,7 +58,13 @@ class Pictures:
         """Each picture with its hole; picture i has the mask of seed + i."""
         size, channels = self.pixels.shape[2:]
         return [
-            place(path, codecs.Picture(pixels, None, "PNG"), size, channels, Hole(kind, seed + i))
+            place(
+                path,
+                codecs.Picture(pixels, None, "PNG"),
+                size=size,
+                channels=channels,
+                hole=Hole(kind, seed + i),
+            )
             for i, (path, pixels) in enumerate(zip(self.paths, self.pixels, strict=True))
         ]
 
@@ -129,7 +135,14 @@ def complete_all(truth: Truth, kind: str, methods: Sequence[Method], seed: int) 
         features = truth.extractor(codecs.to_float(pixels))
         values = truth.values(pixels, square_masks, features)
         distances = set_distances(features, truth.features)
-        yield Result(kind, method.name, pixels, values, distances, seconds)
+        yield Result(
+            kind,
+            method.name,
+            pixels=pixels,
+            values=values,
+            distances=distances,
+            seconds=seconds,
+        )
 
 
 def set_distances(features: np.ndarray, true: np.ndarray) -> dict[str, float]:
@@ -189,8 +202,8 @@ COLUMNS = (
     Column("seam", "seam", 2),
     Column("sharpness", "sharpness", 2),
     Column("identity_distance", "identity", 3),
-    Column("frechet_distance", "Frechet x1000", 1, 1000),
-    Column("kernel_distance", "kernel x1000", 2, 1000),
+    Column("frechet_distance", "Frechet x1000", 1, scale=1000),
+    Column("kernel_distance", "kernel x1000", 2, scale=1000),
     Column("diversity_ratio", "diversity", 3),
     Column("seconds", "s a picture", 3),
 )

@@ -101,7 +101,7 @@ def _face() -> Extractor:
         chips = np.clip(np.rint((pictures + 1) * 127.5), 0, 255).astype(np.uint8)
         return np.array(model.compute_face_descriptor(list(chips)))
 
-    return Extractor("face", 128, FACE_PIXELS, batch)
+    return Extractor("face", 128, pixels=FACE_PIXELS, batch=batch)
 
 
 def _imagenet() -> Extractor:
@@ -115,7 +115,7 @@ def _imagenet() -> Extractor:
         (maps,) = network.predict_on_batch(pictures)  # (B, 7, 7, 320)
         return maps.mean(axis=(1, 2))
 
-    return Extractor("imagenet", 320, IMAGENET_PIXELS, batch)
+    return Extractor("imagenet", 320, pixels=IMAGENET_PIXELS, batch=batch)
 
 
 def _inception() -> Extractor:
@@ -131,8 +131,8 @@ def _inception() -> Extractor:
     return Extractor(
         "inception",
         2048,
-        INCEPTION_PIXELS,
-        lambda pictures: np.asarray(model(pictures, training=False)),
+        pixels=INCEPTION_PIXELS,
+        batch=lambda pictures: np.asarray(model(pictures, training=False)),
     )
 
 
@@ -158,7 +158,7 @@ def _random() -> Extractor:
             features.append(pictures.mean(axis=(1, 2)))
         return np.concatenate([*features, pictures.std(axis=(1, 2))], axis=1)
 
-    return Extractor("random", sum(widths[1:]) + widths[-1], RANDOM_PIXELS, batch)
+    return Extractor("random", sum(widths[1:]) + widths[-1], pixels=RANDOM_PIXELS, batch=batch)
 
 
 def _patches(pictures: np.ndarray) -> np.ndarray:

@@ -81,12 +81,12 @@ class Spec:
             preset = PRESETS[base]
             values = {"blend": blending} if plus else {}
             values |= _values(name, fields(preset), changes)
-            return cls(name, base, "", None, options=with_changes(preset, values))
+            return cls(name, base, blend="", components=None, options=with_changes(preset, values))
         caution = _values(name, {"caution": 1.0} if ppca else {}, changes).get("caution", 1.0)
         if not caution > 0:
             raise ValueError(f"method {name}: caution is {caution}; it must be above 0")
         components = int(ppca[1]) if ppca else 0 if base == "mean" else None
-        return cls(name, base, blending or "none", components, caution)
+        return cls(name, base, blend=blending or "none", components=components, caution=caution)
 
 
 def _values(name: str, options: dict, changes: Sequence[str]) -> dict:
@@ -142,4 +142,4 @@ def _completing(name: str, completer: Completer, options: Options) -> Method:
     def warm_up(cases: Sequence[Case]) -> None:
         _ = next(completer.complete(cases, options)).generated
 
-    return Method(name, complete, options.blend, warm_up)
+    return Method(name, complete, blend=options.blend, warm_up=warm_up)

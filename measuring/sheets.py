@@ -31,7 +31,9 @@ def sheet(
         for first in range(0, len(cases), COLUMNS):
             rows += [(name, row[first : first + COLUMNS]) for name, row in parts]
     columns = len(rows[0][1])
-    return np.concatenate([_labelled(name, row, columns, enlarge) for name, row in rows])
+    return np.concatenate(
+        [_labelled(name, row, columns=columns, enlarge=enlarge) for name, row in rows]
+    )
 
 
 def _labelled(name: str, row: np.ndarray, columns: int, enlarge: int) -> np.ndarray:

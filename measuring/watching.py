@@ -102,4 +102,4 @@ def watch(
         opened = open_dataset(validation, config.image_size, config.channels, crop, batch_size=1)
         held_out = np.concatenate(list(opened.some(MOST)))
     training = np.concatenate(list(data.some(MOST)))
-    return Watcher(training, held_out, features.load("auto"), warn)
+    return Watcher(training, held_out, features.load("auto"), warn=warn)

@@ -155,7 +155,9 @@ def multigrid(
     prolong = (constant - (matrix @ constant).multiply(damping)).tocsr()
     restrict = prolong.T.tocsr()
     rows, columns = np.divmod(blocks, columns.max() + 1)
-    coarse = multigrid((restrict @ matrix @ prolong).tocsr(), rows, columns, direct_unknowns)
+    coarse = multigrid(
+        (restrict @ matrix @ prolong).tocsr(), rows, columns, direct_unknowns=direct_unknowns
+    )
 
     def v_cycle(residual: np.ndarray) -> np.ndarray:
         x = damping * residual

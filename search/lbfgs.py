@@ -49,7 +49,9 @@ def lbfgs(
         trials = np.where(accepted, 0, trials + 1)
         given_up = trials >= TRIALS
         stuck |= given_up & history.empty
-        length = np.where(accepted, 1.0, _shorter(length, loss, trial_loss, promise))
+        length = np.where(
+            accepted, 1.0, _shorter(length, loss, trial_loss=trial_loss, promise=promise)
+        )
         history.add(accepted, trial - z, trial_gradient - gradient)
         history.forget(given_up)
         trials = np.where(given_up, 0, trials)

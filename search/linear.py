@@ -61,7 +61,14 @@ class LinearModel:
         variances = sum(part.sum(axis=0) for part in squares) / len(rows)
         real = variances > LEAST_VARIANCE * variances.max(initial=0)
         rounded = PPCA(fitted.mean, basis[real], variances[real], total=fitted.total)
-        return cls(size, channels, rounded.noise, mean, basis[real], variances[real])
+        return cls(
+            size,
+            channels,
+            noise=rounded.noise,
+            mean=mean,
+            components=basis[real],
+            variances=variances[real],
+        )
 
     @classmethod
     def of_training(cls, pictures: Iterable[np.ndarray], mirrored: bool) -> Self:
@@ -157,14 +164,14 @@ class Given:
         mean = self.model.mean if mean is None else mean
         result = np.empty((len(images), len(self.scale)))
         for row, (values, vectors) in self.solved.items():
-            projection, energy, count = self.model.known(images[row], self.masks[row], mean)
-            rotated = vectors.T @ (self.scale * projection)
-            noise = self._noise(values, rotated, energy, count)
+            known = self.model.known(images[row], self.masks[row], mean)
+            rotated = vectors.T @ (self.scale * known.projection)
+            noise = self._noise(values, rotated, known)
             code = rotated / (values + noise) + np.sqrt(noise / (values + noise)) * unit
             result[row] = self.scale * (vectors @ code)
         return result
 
-    def _noise(self, values: np.ndarray, rotated: np.ndarray, energy: float, count: float) -> float:
+    def _noise(self, values: np.ndarray, rotated: np.ndarray, known: Known) -> float:
         """Variance of a pixel of this image around the model, by the evidence of its known pixels.
 
         Photographs fit a generator's model far worse than its own pictures do, and by how much
@@ -172,8 +179,8 @@ class Given:
         equation 3.86) takes them for independent; as neighbours err together, several times that.
         """
         noise = self.model.noise * 10 ** np.linspace(0, 5, 41)[:, None]
-        squares = (energy - (rotated**2 / (values + noise)).sum(axis=1)) / noise[:, 0]
-        log_determinant = count * np.log(noise[:, 0]) + np.log1p(values / noise).sum(axis=1)
+        squares = (known.energy - (rotated**2 / (values + noise)).sum(axis=1)) / noise[:, 0]
+        log_determinant = known.count * np.log(noise[:, 0]) + np.log1p(values / noise).sum(axis=1)
         return NEIGHBOURS * float(noise[np.argmin(squares + log_determinant), 0])
 
     def _enlarged(self, codes: np.ndarray, mean: np.ndarray) -> np.ndarray:

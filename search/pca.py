@@ -51,7 +51,7 @@ class PPCA:
         within = basis.T @ covariance_times(basis)
         variances, turn = np.linalg.eigh((within + within.T) / 2)
         first = np.argsort(variances)[::-1][:components]
-        return cls(mean, (basis @ turn[:, first]).T, variances[first], float(total))
+        return cls(mean, (basis @ turn[:, first]).T, variances=variances[first], total=float(total))
 
     def truncated(self, components: int) -> Self:
         """The model of the first `components` axes alone."""

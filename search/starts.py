@@ -159,5 +159,5 @@ def start(
     if kind == "bank":
         return starts.bank(images, masks, restart)
     if kind == "ridge":
-        return starts.ridge(images, masks, restart, seed)
+        return starts.ridge(images, masks, restart=restart, seed=seed)
     raise ValueError(f"start is {kind!r}; choose from {', '.join(KINDS)}")
