@@ -62,6 +62,21 @@ def _image_gradient(discriminator: Callable, images: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.square(tape.gradient(logits, images)), axis=(1, 2, 3))
 
 
+def completion_l1(made: tf.Tensor, true: tf.Tensor, masks: tf.Tensor, known: float) -> tf.Tensor:
+    """Mean absolute difference within the hole, and `known` times that of the known pixels, (N,).
+
+    made, true: (N, S, S, C); masks: (N, S, S, 1), 1 where known. Each sum is divided by its own
+    area and a pixel: a small hole counts about as much as a large one.
+    """
+    difference = tf.reduce_mean(tf.abs(made - true), axis=3, keepdims=True)
+
+    def mean(weights):
+        area = tf.reduce_sum(weights, axis=(1, 2, 3)) + 1
+        return tf.reduce_sum(difference * weights, axis=(1, 2, 3)) / area
+
+    return mean(1 - masks) + known * mean(masks)
+
+
 def contextual_loss(
     generated: tf.Tensor, images: tf.Tensor, weights: tf.Tensor, norm: str = "l1"
 ) -> tf.Tensor:

@@ -1,0 +1,129 @@
+"""The second way to complete: a network that has learned to fill holes, in one pass."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from completion import Guide, Moment
+from completion.case import Case
+from completion.options import Options
+from networks.unet_config import UNetConfig
+from pictures import codecs
+from search.linear import Given, LinearModel
+from training import checkpoint
+
+if TYPE_CHECKING:
+    from translation.pix2pix import Pix2Pix
+
+WIDTH = 8  # pictures computed at once; a single one is computed alone
+
+
+class OnePass:
+    """A Completer by a pix2pix network, restored when it is first needed.
+
+    The first draw is what the network makes of the known pixels. For later ones it is told what the
+    hole shall roughly show: a draw from what the linear model of the training pictures finds
+    possible there, given the known pixels.
+    """
+
+    kind = "pix2pix"
+
+    def __init__(
+        self,
+        path: Path | None,
+        config: UNetConfig,
+        linear: LinearModel | None,
+        fingerprint: Callable[[], str],
+        restore: Callable[[], "Pix2Pix"],
+    ):
+        self.path, self.linear = path, linear
+        self.size, self.channels = config.image_size, config.channels
+        self.draws = linear is not None and config.guide == "linear"
+        self.fingerprint, self._restore = fingerprint, restore
+
+    @classmethod
+    def of(cls, model: "Pix2Pix") -> Self:
+        """Complete by a model at hand."""
+        return cls(
+            path=model.state.path,
+            config=model.config,
+            linear=model.state.linear,
+            fingerprint=model.state.fingerprint,
+            restore=lambda: model,
+        )
+
+    @classmethod
+    def of_checkpoint(cls, saved: checkpoint.Checkpoint) -> Self:
+        fingerprint = checkpoint.fingerprint(saved.weights | saved.linear)
+
+        def restore() -> "Pix2Pix":
+            from translation.pix2pix import Pix2Pix
+
+            return Pix2Pix.restore(saved.path)
+
+        return cls(
+            path=saved.path,
+            config=UNetConfig.from_dict(saved.config),
+            linear=LinearModel.from_arrays(saved.linear) if saved.linear else None,
+            fingerprint=lambda: fingerprint,
+            restore=restore,
+        )
+
+    @cached_property
+    def model(self) -> "Pix2Pix":
+        return self._restore()
+
+    @property
+    def guides(self) -> dict[str, Callable[[np.ndarray], Guide] | None]:
+        """None: what the network is guided by is a part of it."""
+        return {"none": None}
+
+    def checked(self, options: Options) -> Options:
+        if options.guide not in ("auto", *self.guides):
+            raise ValueError(
+                f"guide is {options.guide!r}, but {self.path} completes in one pass, by a network "
+                "that was trained with its guide or without; choose none"
+            )
+        if options.alternatives > 1 and not self.draws:
+            raise ValueError(
+                f"alternatives is {options.alternatives}, but {self.path} has no linear guide to "
+                "draw them from; choose 1"
+            )
+        return dataclasses.replace(options, guide="none")
+
+    def describe(self, options: Options) -> str:
+        return (
+            f"{self.path}: {self.size}x{self.size} pixels, in one pass, "
+            f"fidelity {options.fidelity:g}"
+        )
+
+    def steps(self, options: Options) -> int:
+        return 0
+
+    def ready(self) -> None:
+        _ = self.model
+
+    def complete(self, cases: Sequence[Case], options: Options, draw: int = 0) -> Iterator[Moment]:
+        if cases[0].means is not None:
+            raise ValueError(
+                f"mask lowres gives a smaller picture, which {self.path} has not learned to "
+                "enlarge; choose another mask, or a model that searches"
+            )
+        known = np.stack([codecs.to_float(case.pixels) for case in cases])
+        masks = np.stack([case.square_mask for case in cases])
+        hints = None
+        if draw > 0:
+            hints = Given(self.linear, masks).expected(known, draw, options.search.seed)
+        generate = partial(
+            self.model.complete,
+            known,
+            masks,
+            fidelity=options.fidelity,
+            width=1 if len(cases) == 1 else WIDTH,
+            hints=hints,
+        )
+        yield Moment(step=0, loss=None, latent=None, generate=generate)

@@ -1,0 +1,146 @@
+"""The one-pass generators: a picture with a hole to the whole picture, in stock Keras layers.
+
+Written with Keras layers and keras.ops alone: they run on every backend of Keras.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from networks.expectation import LinearExpectation
+from networks.unet_config import UNetConfig
+
+SLOPE = 0.2  # of leaky ReLU, as Isola et al. 2017
+
+
+def generator(config: UNetConfig, seed: int = 0) -> keras.Model:
+    """The network of a configuration.
+
+    [pictures (N, S, S, C), masks (N, S, S, 1), fidelity (N, 1), hints (N, S, S, C), trust (N, 1)]
+    -> pictures (N, S, S, C). Pictures are in [-1, 1], 0 where hidden; masks are 1 where known;
+    fidelity is 0 for a sharp result, 1 for a smooth one. Where trust is 1, hints say roughly what
+    the hole shall show; where it is 0 they are not read.
+    """
+    build = unet if config.network == "residual" else paper_unet
+    return build(config, seed)
+
+
+def unet(config: UNetConfig, seed: int = 0) -> keras.Model:
+    """A U-Net (Ronneberger et al. 2015) with residual blocks (He et al. 2016, the second form).
+
+    Skips at every resolution, a wide bottleneck at a sixteenth of the size, so that weights of one
+    size fit another from 64 pixels on; no normalisation. Its output is added to
+    the picture filled with what a linear model expects, or with the hint; the last layer starts at
+    zero, so that an untrained network gives just that.
+    """
+    size, channels = config.image_size, config.channels
+    levels = min(4, size.bit_length() - 3)  # halvings, at most to 4x4
+    widths = config.widths(levels)
+    conv = _Convolutions(seed)
+    pictures, masks, fidelity, hints, trust = inputs = _inputs(config)
+    trusted = masks * 0 + trust[:, None, None]
+    if config.guide == "linear":
+        layer = LinearExpectation(config.components, min(32, size), name="expectation")
+        expected = layer([pictures, masks]) * (1 - trusted) + hints * trusted
+    else:
+        expected = hints * trusted
+    unexpected = masks * (pictures - expected)
+    filled = expected + unexpected
+    planes = [masks * 0 + fidelity[:, None, None], trusted]
+    x = ops.concatenate([filled, masks, unexpected, *planes], axis=3)
+
+    x = conv(x, widths[0], "in")
+    skips = []
+    for level in range(1, levels + 1):
+        skips.append(x)
+        x = conv(_active(x), widths[level], f"down{level}", kernel=4, stride=2)  # half the size
+        x = _residual(conv, x, f"down{level}_residual")
+        if level >= levels - 1:
+            x = _residual(conv, x, f"down{level}_residual2")
+    for level in reversed(range(levels)):
+        x = conv.transposed(_active(x), widths[level], f"up{level}")  # twice the size
+        x = ops.concatenate([x, skips[level]], axis=3)
+        x = conv(_active(x), widths[level], f"up{level}_join")
+        if level >= levels - 2:
+            x = _residual(conv, x, f"up{level}_residual")
+    x = conv(_active(x), channels, "out", start="zeros")
+    return keras.Model(inputs, filled + x, name="generator")
+
+
+def _residual(conv: "_Convolutions", x, name: str):
+    inner = conv(_active(x), x.shape[3], f"{name}_1")
+    return x + conv(_active(inner), x.shape[3], f"{name}_2", start="zeros")
+
+
+def paper_unet(config: UNetConfig, seed: int = 0) -> keras.Model:
+    """The U-Net of Isola et al. 2017 (appendix 6.1.1): batch norm, dropout, tanh.
+
+    4x4 convolutions of stride 2 down to 1x1 and up again, skips by concatenation; no norm on the
+    first and, as 1x1 leaves nothing to normalise, the innermost; dropout of a half in the three
+    innermost layers of the way up. It takes the picture alone, and reads nothing else.
+    """
+    conv = _Convolutions(seed, normal=True)
+    pictures, *others = inputs = _inputs(config)
+    levels = config.image_size.bit_length() - 1
+    widths = config.widths(levels)[:levels]  # at half the size, a quarter, ... 1x1
+    x, skips = pictures, []
+    for level, width in enumerate(widths):
+        x = conv(x if level == 0 else _active(x), width, f"down{level}", kernel=4, stride=2)
+        if 0 < level < levels - 1:
+            x = _batch_norm(f"down{level}_norm")(x)
+        skips.append(x)
+    x = skips.pop()
+    for level in reversed(range(1, levels)):
+        x = conv.transposed(ops.relu(x), widths[level - 1], f"up{level}")
+        x = _batch_norm(f"up{level}_norm")(x)
+        if level >= levels - 3:
+            x = keras.layers.Dropout(0.5, seed=seed + level, name=f"up{level}_dropout")(x)
+        x = ops.concatenate([x, skips.pop()], axis=3)
+    x = conv.transposed(ops.relu(x), config.channels, "up0")
+    for other in others:  # the same inputs as the other network's
+        x = x + 0 * (other if len(other.shape) == 4 else other[:, None, None])
+    return keras.Model(inputs, ops.tanh(x), name="generator")
+
+
+def _inputs(config: UNetConfig) -> list:
+    size = config.image_size
+    return [
+        keras.Input((size, size, config.channels), name="picture"),
+        keras.Input((size, size, 1), name="mask"),
+        keras.Input((1,), name="fidelity"),
+        keras.Input((size, size, config.channels), name="hint"),
+        keras.Input((1,), name="trust"),
+    ]
+
+
+def _active(x):
+    return ops.leaky_relu(x, SLOPE)
+
+
+def _batch_norm(name: str) -> keras.layers.Layer:
+    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)
+
+
+class _Convolutions:
+    """Makes convolutions whose initial weights the seed decides, in the order they are made."""
+
+    def __init__(self, seed: int, normal: bool = False):
+        self.seeds = iter(np.random.SeedSequence([seed, 2]).generate_state(200))
+        self.normal = normal
+
+    def __call__(self, x, width: int, name: str, kernel: int = 3, stride: int = 1, start=None):
+        return keras.layers.Conv2D(
+            width, kernel, stride, "same", kernel_initializer=start or self._start(), name=name
+        )(x)
+
+    def transposed(self, x, width: int, name: str):
+        """Twice the height and width."""
+        return keras.layers.Conv2DTranspose(
+            width, 4, 2, "same", kernel_initializer=self._start(), name=name
+        )(x)
+
+    def _start(self) -> keras.initializers.Initializer:
+        seed = int(next(self.seeds))
+        if self.normal:
+            return keras.initializers.RandomNormal(stddev=0.02, seed=seed)
+        return keras.initializers.VarianceScaling(2, seed=seed)

@@ -1,0 +1,55 @@
+"""The configuration of a one-pass network; importing it loads no network."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from networks.config import must_be_among, must_be_positive, pick
+
+KINDS = ("residual", "paper")
+GUIDES = ("linear", "none")
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """A one-pass network and its discriminator; saved with the weights, rebuilt from it.
+
+    image_size: side in pixels, a power of two from 16 to 256. channels: 1 or 3. network: "residual"
+    or "paper", see unet and paper_unet. filters, d_filters: of the layers nearest to the picture.
+    guide: whether the picture that the residual network starts from is filled with what a linear
+    model of `components` components expects, or with grey. Raises ValueError, with the value and
+    the choices.
+    """
+
+    image_size: int = 64
+    channels: int = 3
+    network: str = "residual"
+    filters: int = 32
+    d_filters: int = 48
+    guide: str = "linear"
+    components: int = 200
+
+    def __post_init__(self):
+        must_be_among(
+            self,
+            image_size=(16, 32, 64, 128, 256),
+            channels=(1, 3),
+            network=KINDS,
+            guide=GUIDES,
+        )
+        must_be_positive(self, "filters", "d_filters", "components")
+
+    @classmethod
+    def from_dict(cls, values: Mapping) -> "UNetConfig":
+        """From what config.json holds; fields it lacks get their defaults."""
+        return cls(**pick(cls, values))
+
+    def difference(self, other: "UNetConfig") -> str | None:
+        """The first field in which the networks of two configurations differ, in words."""
+        for name in (field.name for field in fields(self)):
+            if (mine := getattr(self, name)) != (theirs := getattr(other, name)):
+                return f"{name} is {mine}, here it is {theirs}"
+        return None
+
+    def widths(self, levels: int) -> list[int]:
+        """Channels at the picture's size, a half, a quarter, ...: at most 8 filters."""
+        return [self.filters * min(8, 2**level) for level in range(levels + 1)]

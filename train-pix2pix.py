@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+"""Train a network that completes pictures in one pass; run again to resume."""
+
+import argparse
+import dataclasses
+
+from cli import flag, non_negative_float, non_negative_int, positive_float, positive_int, run
+from training import course
+
+
+def parser() -> argparse.ArgumentParser:
+    from networks.unet_config import GUIDES, KINDS
+    from translation.recipe import DAMAGES, LOSSES, PRESETS, describe_presets
+
+    p = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=describe_presets(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    data = course.add_data_flags(p, dataset="lfw-aligned-64")
+    flag(data, "--image_size", type=int, help="side in pixels: 16, 32, 64, 128 or 256")
+    flag(data, "--channels", type=int, help="1 (grey) or 3")
+    flag(data, "--damage", choices=DAMAGES, help="what is learned to be undone (hole)")
+
+    recipe = p.add_argument_group("recipe (flags win over the preset)")
+    flag(recipe, "--preset", choices=PRESETS, default="best", help="(default: %(default)s)")
+    flag(recipe, "--network", choices=KINDS, help="residual blocks, or the paper's U-Net")
+    flag(recipe, "--guide", choices=GUIDES, help="what fills the hole before the network does")
+    flag(recipe, "--filters", type=positive_int, help="of the generator next to the picture")
+    flag(recipe, "--d-filters", type=positive_int, help="of the discriminator, likewise")
+    flag(recipe, "--components", type=positive_int, help="of the linear guide")
+    flag(recipe, "--loss", choices=LOSSES)
+    flag(recipe, "--l1", type=non_negative_float, help="weight of the distance to the truth")
+    flag(recipe, "--known", type=non_negative_float, help="weight of known pixels in that")
+    flag(recipe, "--adversarial", type=non_negative_float, help="weight of the generator's loss")
+    flag(recipe, "--adversarial-from", type=non_negative_int, help="step; before, l1 alone")
+    flag(recipe, "--feature-matching", type=non_negative_float, help="weight, in D's features")
+    flag(recipe, "--r1", type=non_negative_float, help="gamma of D's gradient penalty")
+    flag(recipe, "--smooth", type=non_negative_float, help="share trained for --fidelity 1")
+    flag(recipe, "--ema", type=non_negative_float, help="half-life of the average, in images")
+    flag(recipe, "--learning_rate", type=positive_float, help="of Adam, for both networks")
+    flag(recipe, "--g-lr", type=positive_float, help="the generator's")
+    flag(recipe, "--d-lr", type=positive_float, help="the discriminator's")
+    flag(recipe, "--batch_size", type=positive_int, help="images a step (all devices together)")
+    flag(recipe, "--seed", type=non_negative_int, help="decides weights, order and draws")
+
+    course.add_course_flags(p, checkpoint_dir="checkpoint-pix2pix", epochs=25)
+    return p
+
+
+def main() -> int:
+    arguments = parser().parse_args()
+    from translation.recipe import from_flags
+
+    config, recipe = from_flags(arguments)
+
+    def build(batch_size, strategy):
+        from translation.pix2pix import Pix2Pix
+
+        return Pix2Pix(config, dataclasses.replace(recipe, batch_size=batch_size), strategy)
+
+    def pairs(pictures, numbers):
+        from translation.pix2pix import make_pairs
+
+        return make_pairs(pictures, numbers, recipe.seed)
+
+    def watch(data, validation, crop):
+        from measuring.watching import watch_completions
+
+        return watch_completions(config, data, validation, crop)
+
+    training = course.Training(
+        image_size=config.image_size,
+        channels=config.channels,
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        build=build,
+        watch=watch,
+        pairs=pairs,
+        mirrored=True,
+    )
+    return course.follow(arguments, training, plan=f"{config}\n{recipe}")
+
+
+if __name__ == "__main__":
+    run(main)

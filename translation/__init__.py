@@ -1,0 +1,1 @@
+"""Picture to picture: networks that learn how damage is undone."""

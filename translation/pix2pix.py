@@ -1,0 +1,269 @@
+"""pix2pix: damaged picture to whole picture, learned from pairs (Isola et al. 2017)."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from networks import patch, unet
+from networks.unet_config import UNetConfig
+from pictures import codecs, damage, grids
+from training import checkpoint, devices, losses
+from training.loop import Preview
+from training.state import State
+from translation.recipe import Recipe, both
+
+SHOWN = 16  # pictures of a preview
+PENALTY_EVERY = 8  # steps: the penalty changes slowly (Karras et al. 2020, appendix B)
+
+
+class Pix2Pix:
+    """Owns the generator, its average, the discriminator and their optimisers; `state` keeps them,
+    and `step`, `traced_step` and `preview` are what training.loop asks for."""
+
+    shown = ("l1",)
+
+    def __init__(
+        self,
+        config: UNetConfig,
+        recipe: Recipe = Recipe(),  # noqa: B008 (frozen)
+        strategy: tf.distribute.Strategy | None = None,
+    ):
+        self.config, self.recipe = config, recipe
+        self.strategy = strategy or tf.distribute.get_strategy()
+        with self.strategy.scope():
+            self.generator = unet.generator(config, recipe.seed)
+            self.discriminator = patch.discriminator(config, recipe.seed)
+            self.average = unet.generator(config, recipe.seed) if recipe.ema else None
+            self.g_optimizer = _adam(recipe.g_lr, recipe)
+            self.d_optimizer = _adam(recipe.d_lr, recipe)
+        networks = {"generator": self.generator, "discriminator": self.discriminator}
+        self.state = State(
+            kind="pix2pix",
+            config=config,
+            recipe=recipe,
+            networks=networks | ({"average": self.average} if self.average else {}),
+            optimizers={
+                "g": (self.g_optimizer, "generator"),
+                "d": (self.d_optimizer, "discriminator"),
+            },
+            strategy=self.strategy,
+        )
+        self._traced = {  # with the adversarial part or without, with D's penalty or without
+            key: tf.function(partial(self._step, *key), autograph=False)
+            for key in ((False, False), (True, False), (True, True))
+        }
+        self._forward = tf.function(self._completed, autograph=False)
+        self._seen: tuple = ()  # the latest batch
+
+    @classmethod
+    def restore(cls, folder: Path | str, warn: Callable = lambda message: None) -> Self:
+        """The model that a folder holds, ready to complete. Raises ValueError where there is
+        none."""
+        saved = checkpoint.load(folder, warn)
+        model = cls(*both(saved.config))
+        model.state.restore(saved)
+        return model
+
+    # Inference
+
+    def complete(
+        self,
+        pictures: np.ndarray,
+        masks: np.ndarray,
+        fidelity: float,
+        width: int,
+        hints: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """The whole pictures, float32 (N, S, S, C) in [-1, 1], by the averaged generator.
+
+        pictures (N, S, S, C) in [-1, 1], masks (N, S, S, 1), 1 = known; what is hidden is never
+        read. fidelity: from 0, sharp, to 1, smooth. hints (N, S, S, C): roughly what the holes
+        shall show, blurred as what a linear model expects, which is the default. width: pictures
+        computed at once; it decides the rounding, and at one width companions and position change
+        no bit.
+        """
+        count = len(pictures)
+        around = ((0, -count % width), (0, 0), (0, 0), (0, 0))
+        known = np.where(masks > 0, pictures, 0)
+        parts = [known, masks, np.zeros_like(known) if hints is None else hints]
+        padded = [np.pad(part.astype(np.float32), around) for part in parts]
+        wishes = [tf.fill((width, 1), np.float32(x)) for x in (fidelity, hints is not None)]
+        results = []
+        for first in range(0, count, width):
+            chunk = (part[first : first + width] for part in padded)
+            results.append(self._forward(*chunk, *wishes).numpy())
+        return np.concatenate(results)[:count]
+
+    def _completed(self, known, masks, hints, fidelity, trust) -> tf.Tensor:
+        network = self.average or self.generator
+        made = network([known, masks, fidelity, hints, trust], training=False)
+        return tf.clip_by_value(made, -1, 1)
+
+    # Training
+
+    def step(self, batch: tuple, step: tf.Tensor) -> Mapping[str, tf.Tensor]:
+        """One update of both networks on (pictures, masks), as make_pairs makes them."""
+        self.state.build_optimizers()
+        self._seen = batch
+        measured = self._traced_for(self.state.position.step)(*batch, step)
+        self.state.changed()
+        return measured
+
+    def _traced_for(self, step: int) -> Callable:
+        recipe = self.recipe
+        adversarial = bool(recipe.adversarial) and step >= recipe.adversarial_from
+        penalised = adversarial and bool(recipe.r1) and step % PENALTY_EVERY == 0
+        return self._traced[adversarial, penalised]
+
+    def traced_step(self, batch: tuple):
+        """The graph of the present step."""
+        self.state.build_optimizers()
+        traced = self._traced_for(self.state.position.step)
+        return traced.get_concrete_function(*batch, tf.constant(0, tf.int32))
+
+    def preview(self) -> Preview:
+        """Rows of the latest batch: known, completed sharp, smooth, and true."""
+        pictures, masks = (devices.local(part)[:SHOWN] for part in self._seen)
+        rows = [np.where(masks > 0, pictures, 0)]
+        for fidelity in (0.0, 1.0):
+            made = self.complete(pictures, masks, fidelity, width=len(pictures))
+            rows.append(np.where(masks > 0, pictures, made))
+        shown = codecs.to_bytes(np.concatenate([*rows, pictures]))
+        return Preview({"completed": grids.grid(shown, len(pictures))}, {})
+
+    def _step(self, adversarial: bool, penalised: bool, true, masks, step: tf.Tensor) -> dict:
+        measured = self.strategy.run(
+            self._replica_step, (adversarial, penalised, true, masks, step)
+        )
+        if self.average:
+            recipe = self.recipe
+            self.state.update_averages(step, recipe.batch_size, recipe.ema)
+        return {
+            name: self.strategy.reduce("SUM", value, axis=None) for name, value in measured.items()
+        }
+
+    def _replica_step(
+        self, adversarial: bool, penalised: bool, true: tf.Tensor, masks: tf.Tensor, step: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        recipe = self.recipe
+        context = tf.distribute.get_replica_context()
+        count = true.shape[0]
+        smooth, hinted = round(recipe.smooth * count), round(recipe.hinted * count)
+        numbers = tf.range(count)[:, None]
+        fidelity = tf.cast(numbers < smooth, tf.float32)
+        trust = tf.cast(numbers >= count - hinted, tf.float32)
+
+        def mean(values):  # this replica's share of the mean over the global batch
+            return tf.reduce_sum(values) / (count * context.num_replicas_in_sync)
+
+        # Update G.
+        _seed_dropout(self.generator, recipe.seed, step)
+        with tf.GradientTape() as tape:
+            inputs = [true * masks, masks, fidelity, self._hints(true), trust]
+            made = self.generator(inputs, training=True)
+            if recipe.whole:
+                completed, distance = made, losses.per_image(tf.abs(made - true))
+            else:
+                completed = masks * true + (1 - masks) * made
+                distance = losses.completion_l1(made, true, masks, known=recipe.known)
+            loss = recipe.l1 * mean(distance)
+            measured = {"l1": mean(distance)}
+            sharp = completed[smooth:], true[smooth:], masks[smooth:]
+            if adversarial:
+                g_loss, matching = self._generator_losses(*sharp)
+                loss += recipe.adversarial * mean(g_loss)
+                loss += recipe.feature_matching * mean(matching)
+                measured |= {"g_loss": mean(g_loss), "feature_matching": mean(matching)}
+        _update(self.generator, self.g_optimizer, tape, loss)
+        if not adversarial:
+            return measured
+
+        # Update D, by the pictures that G has just been judged on.
+        sharp = [tf.stop_gradient(part) for part in sharp]
+        with tf.GradientTape() as tape:
+            d_loss = mean(self._discriminator_loss(*sharp, penalised))
+            loss = recipe.d_weight * d_loss
+        _update(self.discriminator, self.d_optimizer, tape, loss)
+        return measured | {"d_loss": d_loss}
+
+    def _hints(self, true: tf.Tensor) -> tf.Tensor:
+        """What the linear model makes of whole pictures: rough, and right."""
+        if self.config.guide == "none":
+            return tf.zeros_like(true)
+        return self.generator.get_layer("expectation")([true, tf.ones_like(true[..., :1])])
+
+    def _generator_losses(self, completed, true, masks) -> tuple[tf.Tensor, tf.Tensor]:
+        """Of G, and the distance of D's features of the completed from the true, each (N,)."""
+        maps, features = self._judged(completed, masks)
+        _, wanted = self._judged(true, masks)
+        g_loss = sum(losses.generator_loss(self.recipe.loss, logits) for logits in maps)
+        if not features:
+            return g_loss, tf.zeros_like(g_loss)
+        pairs = zip(features, wanted, strict=True)
+        distances = [
+            losses.per_image(tf.abs(mine - tf.stop_gradient(other))) for mine, other in pairs
+        ]
+        return g_loss, sum(distances) / len(distances)
+
+    def _discriminator_loss(self, completed, true, masks, penalised: bool) -> tf.Tensor:
+        """Its losses on true and completed pictures over all its maps, and its penalty: (N,)."""
+        recipe = self.recipe
+        real, fake = (self._judged(pictures, masks)[0] for pictures in (true, completed))
+        pairs = zip(real, fake, strict=True)
+        loss = sum(sum(losses.discriminator_losses(recipe.loss, *pair)) for pair in pairs)
+        if penalised:
+            penalty = losses.r1_penalty(lambda x: self._score(x, masks), true)
+            loss += PENALTY_EVERY * recipe.r1 * penalty
+        return loss
+
+    def _score(self, pictures: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
+        """The sum of the means of D's maps, (N, 1)."""
+        maps, _ = self._judged(pictures, masks)
+        return sum(losses.per_image(logits) for logits in maps)[:, None]
+
+    def _judged(self, pictures: tf.Tensor, masks: tf.Tensor) -> tuple[list, list]:
+        """D's maps of logits, and its features, while training."""
+        outputs = keras.tree.flatten(self.discriminator([pictures, masks], training=True))
+        count = patch.MAPS[self.config.network]
+        return outputs[:count], outputs[count:]
+
+
+def make_pairs(
+    pictures: np.ndarray, numbers: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of clean pictures (N, S, S, C) what a step takes: half of them mirrored, and masks.
+
+    What is drawn depends on the seed and each picture's number in the run, see data.pipeline.
+    """
+    mirrored = [np.random.default_rng((seed, 0, number)).random() < 0.5 for number in numbers]
+    pictures = np.where(np.reshape(mirrored, (-1, 1, 1, 1)), pictures[:, :, ::-1], pictures)
+    masks = [damage.draw_hole(pictures.shape[1], (seed, 1, number)) for number in numbers]
+    return pictures, np.stack(masks)
+
+
+def _update(network: keras.Model, optimizer: keras.Optimizer, tape, loss: tf.Tensor) -> None:
+    variables = network.trainable_variables
+    optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
+
+
+def _seed_dropout(network: keras.Model, seed: int, step: tf.Tensor) -> None:
+    """What dropout draws depends on the step alone, so that a resumed run draws the same."""
+    for number, layer in enumerate(network.layers):
+        if isinstance(layer, keras.layers.Dropout):
+            state = layer.seed_generator.state
+            state.assign(tf.cast(tf.stack([(seed + number) % 2**31, step]), state.dtype))
+
+
+def _adam(learning_rate: float, recipe: Recipe) -> keras.optimizers.Adam:
+    return keras.optimizers.Adam(
+        learning_rate,
+        beta_1=recipe.beta1,
+        beta_2=recipe.beta2,
+        epsilon=1e-8,
+        global_clipnorm=recipe.clip_norm or None,
+    )
