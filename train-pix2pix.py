@@ -35,6 +35,12 @@ def parser() -> argparse.ArgumentParser:
     flag(recipe, "--adversarial", type=non_negative_float, help="weight of the generator's loss")
     flag(recipe, "--adversarial-from", type=non_negative_int, help="step; before, l1 alone")
     flag(recipe, "--feature-matching", type=non_negative_float, help="weight, in D's features")
+    flag(
+        recipe,
+        "--perceptual",
+        type=non_negative_float,
+        help="weight, in ImageNet features, which need requirements-features.txt",
+    )
     flag(recipe, "--r1", type=non_negative_float, help="gamma of D's gradient penalty")
     flag(recipe, "--smooth", type=non_negative_float, help="share trained for --fidelity 1")
     flag(recipe, "--ema", type=non_negative_float, help="half-life of the average, in images")

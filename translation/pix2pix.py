@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from networks import patch, unet
+from networks import imagenet, patch, unet
 from networks.unet_config import UNetConfig
 from pictures import codecs, damage, grids
 from training import checkpoint, devices, losses
@@ -18,6 +18,8 @@ from training.state import State
 from translation.recipe import Recipe, both
 
 SHOWN = 16  # pictures of a preview
+PERCEPTUAL_BLOCKS = ("stem", "block1", "block2", "block3", "block4")
+PERCEPTUAL_PIXELS = 128  # pictures are enlarged to, for ImageNet's features
 PENALTY_EVERY = 8  # steps: the penalty changes slowly (Karras et al. 2020, appendix B)
 
 
@@ -39,6 +41,7 @@ class Pix2Pix:
             self.generator = unet.generator(config, recipe.seed)
             self.discriminator = patch.discriminator(config, recipe.seed)
             self.average = unet.generator(config, recipe.seed) if recipe.ema else None
+            self.features = _features(config) if recipe.perceptual else None
             self.g_optimizer = _adam(recipe.g_lr, recipe)
             self.d_optimizer = _adam(recipe.d_lr, recipe)
         networks = {"generator": self.generator, "discriminator": self.discriminator}
@@ -174,6 +177,10 @@ class Pix2Pix:
             loss = recipe.l1 * mean(distance)
             measured = {"l1": mean(distance)}
             sharp = completed[smooth:], true[smooth:], masks[smooth:]
+            if self.features:
+                unlike = imagenet.distance(self.features(sharp[0]), self.features(sharp[1]))
+                loss += recipe.perceptual * mean(unlike)
+                measured["perceptual"] = mean(unlike)
             if adversarial:
                 g_loss, matching = self._generator_losses(*sharp)
                 loss += recipe.adversarial * mean(g_loss)
@@ -244,6 +251,14 @@ def make_pairs(
     pictures = np.where(np.reshape(mirrored, (-1, 1, 1, 1)), pictures[:, :, ::-1], pictures)
     masks = [damage.draw_hole(pictures.shape[1], (seed, 1, number)) for number in numbers]
     return pictures, np.stack(masks)
+
+
+def _features(config: UNetConfig) -> keras.Model:
+    """The ImageNet features that completed pictures are compared by; ValueError for grey ones."""
+    if config.channels != 3:
+        raise ValueError(f"perceptual compares colour pictures, and channels is {config.channels}")
+    pixels = PERCEPTUAL_PIXELS if config.image_size < PERCEPTUAL_PIXELS else None
+    return imagenet.features(blocks=PERCEPTUAL_BLOCKS, pixels=pixels)
 
 
 def _update(network: keras.Model, optimizer: keras.Optimizer, tape, loss: tf.Tensor) -> None:

@@ -19,12 +19,13 @@ class Recipe:
     l1: weight of the distance to the truth, see losses.completion_l1; known: of the known pixels in
     it. whole: plain L1 over the whole picture instead, and D judges all that G makes, known pixels
     included, where else it judges the hole filled. adversarial: weight of the generator's loss,
-    from step adversarial_from on; before, there is no discriminator. feature_matching: weight of the distance between D's features of the completed
-    and of the true picture. perceptual: weight of that between ImageNet features. d_weight: of D's
-    loss. r1: gamma of D's gradient penalty. smooth: share of each batch that is trained for
-    fidelity 1, by the distance to the truth alone; hinted: share that is given a hint of the truth,
-    what the linear model makes of all of it. ema: half-life of the averaged generator in
-    images. clip_norm: the most that G's gradient may measure. 0 turns each of these off.
+    from step adversarial_from on; before, there is no discriminator. feature_matching: weight of
+    the distance between D's features of the completed and of the true picture; perceptual: of that
+    between ImageNet features, see networks.imagenet. d_weight: of D's loss. r1: gamma of D's
+    gradient penalty. smooth: share of each batch that is trained for fidelity 1, by the distance to
+    the truth alone; hinted: share that is given a hint of the truth, what the linear model makes of
+    all of it. ema: half-life of the averaged generator in images. clip_norm: the most that G's
+    gradient may measure. 0 turns each of these off.
     Raises ValueError, with the value and the choices.
     """
 
