@@ -59,8 +59,9 @@ class Config:
         halvings = range(self.image_size.bit_length() - 3)
         return tuple(filters * min(8, 2**i) for i in halvings)
 
-    def difference(self, other: "Config") -> str | None:
-        """The first field in which the networks of two configurations differ, in words."""
+    def difference(self, other: "Config", any_size: bool = False) -> str | None:
+        """The first field in which the networks of two configurations differ, in words. any_size
+        asks for what never is: weights of one image size do not fit another."""
         for name in ("image_size", "channels", "z_dim", "g_norm", "d_norm"):
             if (mine := getattr(self, name)) != (theirs := getattr(other, name)):
                 return f"{name} is {mine}, here it is {theirs}"

@@ -43,9 +43,12 @@ class UNetConfig:
         """From what config.json holds; fields it lacks get their defaults."""
         return cls(**pick(cls, values))
 
-    def difference(self, other: "UNetConfig") -> str | None:
-        """The first field in which the networks of two configurations differ, in words."""
-        for name in (field.name for field in fields(self)):
+    def difference(self, other: "UNetConfig", any_size: bool = False) -> str | None:
+        """The first field in which the networks of two configurations differ, in words; any_size:
+        but for the image size, as weights fit every size from 64 pixels on."""
+        fit = any_size and self.network == "residual" and self.image_size >= 64
+        ignored = {"image_size"} if fit and other.image_size >= 64 else set()
+        for name in (field.name for field in fields(self) if field.name not in ignored):
             if (mine := getattr(self, name)) != (theirs := getattr(other, name)):
                 return f"{name} is {mine}, here it is {theirs}"
         return None

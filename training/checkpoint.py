@@ -71,8 +71,12 @@ def save(
     training: Arrays | None = None,
     state: dict | None = None,
     linear: Arrays | None = None,
+    half: bool = False,
 ) -> None:
-    """Write a checkpoint folder under a temporary name, then rename it."""
+    """Write a checkpoint folder under a temporary name, then rename it. half: weights in half
+    precision, which takes half of the space; load gives them back in single precision."""
+    if half:
+        weights = {name: value.astype(np.float16) for name, value in weights.items()}
     with replacing(path) as folder:
         folder.mkdir()
         np.savez(folder / "weights.npz", **weights)
@@ -221,6 +225,7 @@ def _load_one(path: Path) -> Checkpoint:
     try:
         config = json.loads((path / "config.json").read_text())
         weights = _read_arrays(path / "weights.npz")
+        weights = {name: _single(array) for name, array in weights.items()}
         linear, training, state = {}, {}, {}
         if (path / "linear.npz").exists():
             linear = _read_arrays(path / "linear.npz")
@@ -238,6 +243,10 @@ def _load_one(path: Path) -> Checkpoint:
 def _read_arrays(path: Path) -> Arrays:
     with np.load(path, allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
+
+
+def _single(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def cached(path: Path | None, name: str, fingerprint: str, make: Callable[[], Arrays]) -> Arrays:

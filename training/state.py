@@ -39,8 +39,8 @@ class State:
     """Everything of a model that a folder holds; a model owns one and computes with its parts.
 
     kind: which class restores it, as config.json says. config: what its networks are built from, a
-    dataclass with from_dict(values) and difference(other) (a sentence or None); recipe: another
-    dataclass, of how it is trained. networks: by the
+    dataclass with from_dict(values) and difference(other, any_size) (a sentence or None); recipe:
+    another dataclass, of how it is trained. networks: by the
     name that begins the names of their variables, "generator/h1/kernel"; one named "average" is the
     average of "generator", "average_x" of "generator_x", and starts as its copy. optimizers: by
     name, each with the name of the network it trains. linear: the linear model of the training
@@ -144,9 +144,11 @@ class State:
 
     # Folders
 
-    def save(self, folder: Path) -> None:
-        """Write the model without its training."""
-        checkpoint.save(folder, self._config(), self.model_weights(), linear=self._linear())
+    def save(self, folder: Path, half: bool = False) -> None:
+        """Write the model without its training; half: in half precision."""
+        checkpoint.save(
+            folder, self._config(), self.model_weights(), linear=self._linear(), half=half
+        )
 
     def save_training(self, folder: Path) -> None:
         """Write into a training folder everything that a resumed run needs."""
@@ -184,16 +186,17 @@ class State:
     def init_from(self, folder: Path | str) -> None:
         """Start from the weights of another model, with fresh optimisers and counters. Its linear
         model stays behind: it was of other pictures."""
-        self._load_weights(checkpoint.load(folder))
+        self._load_weights(checkpoint.load(folder), any_size=True)
 
-    def difference(self, saved: checkpoint.Checkpoint) -> str | None:
-        """In which field the networks of a saved model differ from these, in words."""
+    def difference(self, saved: checkpoint.Checkpoint, any_size: bool = False) -> str | None:
+        """In which field the networks of a saved model differ from these, in words; any_size: but
+        for the image size, where weights fit another one."""
         if saved.kind != self.kind:
             return f"kind is {saved.kind}, here it is {self.kind}"
-        return type(self.config).from_dict(saved.config).difference(self.config)
+        return type(self.config).from_dict(saved.config).difference(self.config, any_size)
 
-    def _load_weights(self, saved: checkpoint.Checkpoint) -> None:
-        if problem := self.difference(saved):
+    def _load_weights(self, saved: checkpoint.Checkpoint, any_size: bool = False) -> None:
+        if problem := self.difference(saved, any_size):
             raise ValueError(f"{saved.path}: another model: its {problem}")
         variables = self.network_variables()
         weights = dict(saved.weights)
