@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fill holes in pictures with what a trained DCGAN finds likely."""
+"""Fill holes in pictures with what a trained model finds likely."""
 
 import argparse
 from pathlib import Path
@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
         "--checkpointDir",
         type=Path,
         help="folder of a model, ours or the original's "
-        "(default: ./checkpoint if it holds one, else the one that ships)",
+        "(default: ./checkpoint-pix2pix or ./checkpoint if it holds one, else one that ships)",
     )
     flag(p, "--outDir", type=Path, default=Path("completions"), help="(default: %(default)s)")
     flag(p, "--outInterval", type=positive_int, default=50, help="steps between grids (50)")
@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     flag(p, "--seed", type=non_negative_int, help="decides starts, draws and random masks (0)")
     _add_hole(p.add_argument_group("the hole"))
     _add_place(p.add_argument_group("pictures of another size than the model's"))
+    _add_way(p.add_argument_group("the way"))
     find = p.add_argument_group("search")
     _add_search(find)
     _add_loss(find)
@@ -81,6 +82,25 @@ def _add_place(place) -> None:
         type=_point,
         metavar="x,y",
         help="inner corners of the eyes and bottom lip, in pixels, where no face is found",
+    )
+
+
+def _add_way(way) -> None:
+    from completion import METHODS
+
+    flag(
+        way,
+        "--method",
+        choices=METHODS,
+        help="search: of a DCGAN, for what agrees with what is known; network: in one pass, by one "
+        "that has learned to; both: alternatives by search, filled in by the network (default: "
+        "what the model is made for; search with --preset original)",
+    )
+    flag(
+        way,
+        "--fidelity",
+        type=fraction,
+        help="of the network: 0 is sharp, 1 smooth and nearer to the truth on average (0)",
     )
 
 
@@ -169,7 +189,9 @@ def main() -> int:
     preset = PRESETS[arguments.preset]
     given = {k: v for k, v in vars(arguments).items() if k in fields(preset) and v is not None}
     options = with_changes(preset, given)
-    completer = completion.restore(checkpoint.choose(arguments.checkpoint_dir), warn=print)
+    method = arguments.method or ("search" if arguments.preset == "original" else None)
+    folder = checkpoint.choose(arguments.checkpoint_dir, completion.METHODS.get(method))
+    completer = completion.restore(folder, method, warn=print)
     options = completer.checked(options)
     if arguments.img_size not in (None, completer.size):
         raise ValueError(

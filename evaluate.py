@@ -195,7 +195,7 @@ def _samples(arguments: argparse.Namespace) -> dict:
     from training import checkpoint
 
     chosen, others = _paths(arguments)
-    folder = checkpoint.choose(arguments.checkpoint_dir)
+    folder = checkpoint.choose(arguments.checkpoint_dir, kind="dcgan")
     cli.import_tensorflow()
     from model import DCGAN
 

@@ -102,7 +102,7 @@ def main() -> int:
     if mode != "grid" and out.suffix.lower() not in (".gif", *files.SUFFIXES):
         raise ValueError(f"--out {out}: --{mode} makes one picture; choose a name like {name}")
     paths = readable = files.find([arguments.nearest]) if arguments.nearest else []
-    folder = checkpoint.choose(arguments.checkpoint_dir)
+    folder = checkpoint.choose(arguments.checkpoint_dir, kind="dcgan")
     cli.import_tensorflow()
     from model import DCGAN
 

@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     flag(recipe, "--g-lr", type=positive_float, help="the generator's")
     flag(recipe, "--d-lr", type=positive_float, help="the discriminator's")
     flag(recipe, "--batch_size", type=positive_int, help="images a step (all devices together)")
+    flag(recipe, "--prior", help="folder of a DCGAN, relative to the model's, for --method search")
     flag(recipe, "--seed", type=non_negative_int, help="decides weights, order and draws")
 
     course.add_course_flags(p, checkpoint_dir="checkpoint-pix2pix", epochs=25)

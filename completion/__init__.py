@@ -17,7 +17,11 @@ from completion.case import Case
 from completion.options import Options
 from training import checkpoint
 
-KINDS = ("dcgan",)  # of models that complete, as config.json names them
+METHODS = {  # ways to complete -> the kind of model they need, as config.json names it
+    "search": "dcgan",
+    "network": "pix2pix",
+    "both": "pix2pix",
+}
 
 
 @dataclass(frozen=True)
@@ -86,15 +90,46 @@ class Guide(Protocol):
         given those that are known: float32."""
 
 
-def restore(folder: Path | str, warn: Callable[[str], None] = lambda message: None) -> Completer:
-    """The completer that a model folder holds, ours or of TensorFlow 1. Raises ValueError where
-    there is none. TensorFlow is not imported before it is needed to complete."""
+def restore(
+    folder: Path | str,
+    method: str | None = None,
+    warn: Callable[[str], None] = lambda message: None,
+) -> Completer:
+    """The completer that a model folder holds, ours or of TensorFlow 1.
+
+    method: one of METHODS; default what the model is made for. Of a network, "search" takes the
+    prior that its folder names, and "both" the network with alternatives that the prior finds.
+    Raises ValueError where there is none. TensorFlow is not imported before it is needed to
+    complete.
+    """
     saved = checkpoint.load(folder, warn)
+    if method not in (None, *METHODS):
+        raise ValueError(f"method is {method!r}; choose from {', '.join(METHODS)}")
     if saved.kind == "dcgan":
         from completion.searching import Searching
 
+        if method not in (None, "search"):
+            raise ValueError(
+                f"method is {method}, but {saved.path} holds a DCGAN, which searches; choose "
+                "search, or a model that train-pix2pix.py has made"
+            )
         return Searching.of_checkpoint(saved)
+    if saved.kind == "pix2pix":
+        from completion.one_pass import OnePass
+
+        prior = restore(_prior(saved, method), "search") if method in ("search", "both") else None
+        return prior if method == "search" else OnePass.of_checkpoint(saved, prior)
     raise ValueError(
         f"{saved.path}: a model of kind {saved.kind!r} completes no pictures; "
-        f"choose one of kind {', '.join(KINDS)}"
+        f"choose one of kind {', '.join(dict.fromkeys(METHODS.values()))}"
     )
+
+
+def _prior(saved: checkpoint.Checkpoint, method: str) -> Path:
+    """The folder of the DCGAN that a network's folder names, relative to itself."""
+    if not (name := saved.config.get("prior")):
+        raise ValueError(
+            f"method is {method}, but {saved.path} names no prior to search with "
+            "(train-pix2pix.py --prior); choose network"
+        )
+    return saved.path / name

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from completion import Guide, Moment
+from completion import Completer, Guide, Moment
 from completion.case import Case
 from completion.options import Options
 from networks.unet_config import UNetConfig
@@ -26,8 +26,8 @@ class OnePass:
     """A Completer by a pix2pix network, restored when it is first needed.
 
     The first draw is what the network makes of the known pixels. For later ones it is told what the
-    hole shall roughly show: a draw from what the linear model of the training pictures finds
-    possible there, given the known pixels.
+    hole shall roughly show: what a prior's search has found, or else a draw from what the linear
+    model of the training pictures finds possible there, given the known pixels.
     """
 
     kind = "pix2pix"
@@ -39,8 +39,9 @@ class OnePass:
         linear: LinearModel | None,
         fingerprint: Callable[[], str],
         restore: Callable[[], "Pix2Pix"],
+        prior: Completer | None = None,
     ):
-        self.path, self.linear = path, linear
+        self.path, self.linear, self.prior = path, linear, prior
         self.size, self.channels = config.image_size, config.channels
         self.draws = linear is not None and config.guide == "linear"
         self.fingerprint, self._restore = fingerprint, restore
@@ -57,7 +58,7 @@ class OnePass:
         )
 
     @classmethod
-    def of_checkpoint(cls, saved: checkpoint.Checkpoint) -> Self:
+    def of_checkpoint(cls, saved: checkpoint.Checkpoint, prior: Completer | None = None) -> Self:
         fingerprint = checkpoint.fingerprint(saved.weights | saved.linear)
 
         def restore() -> "Pix2Pix":
@@ -71,6 +72,7 @@ class OnePass:
             linear=LinearModel.from_arrays(saved.linear) if saved.linear else None,
             fingerprint=lambda: fingerprint,
             restore=restore,
+            prior=prior,
         )
 
     @cached_property
@@ -115,9 +117,7 @@ class OnePass:
             )
         known = np.stack([codecs.to_float(case.pixels) for case in cases])
         masks = np.stack([case.square_mask for case in cases])
-        hints = None
-        if draw > 0:
-            hints = Given(self.linear, masks).expected(known, draw, options.search.seed)
+        hints = self._hints(cases, known, masks, options, draw) if draw > 0 else None
         generate = partial(
             self.model.complete,
             known,
@@ -127,3 +127,13 @@ class OnePass:
             hints=hints,
         )
         yield Moment(step=0, loss=None, latent=None, generate=generate)
+
+    def _hints(self, cases, known, masks, options: Options, draw: int) -> np.ndarray:
+        """What the holes shall roughly show, (N, S, S, C) in [-1, 1]."""
+        if self.prior is None:
+            return Given(self.linear, masks).expected(known, draw, options.search.seed)
+        searched = self.prior.checked(dataclasses.replace(options, guide="auto"))
+        *_, last = self.prior.complete(cases, searched, draw - 1)
+        found = np.where(masks > 0, known, last.generated)
+        # As rough as the hints of the training were: what the linear model makes of it.
+        return Given(self.linear, np.ones_like(masks)).expected(found)

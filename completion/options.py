@@ -18,7 +18,8 @@ class Options:
     """How to complete. context: whether known pixels count alike or by their nearness to the hole,
     within `window` pixels; blend: one of blend.METHODS; alternatives: results for each picture;
     guide: what says what to expect in the hole, "linear" the linear model of the training pictures,
-    "auto" the best that a model has.
+    "auto" the best that a model has; fidelity: of a network's result, from 0, sharp, to 1, smooth
+    and nearer to the truth on average.
     """
 
     search: latent.Search = latent.Search()
@@ -28,6 +29,7 @@ class Options:
     blend: str = "none"
     alternatives: int = 1
     guide: str = "none"
+    fidelity: float = 0.0
 
     def __post_init__(self):
         for name, choices in (
@@ -38,6 +40,8 @@ class Options:
             if (value := getattr(self, name)) not in choices:
                 raise ValueError(f"{name} is {value!r}; choose from {', '.join(choices)}")
         masks.check_window(self.window)
+        if not 0 <= self.fidelity <= 1:
+            raise ValueError(f"fidelity is {self.fidelity}; it must be from 0 to 1")
 
 
 PRESETS = {

@@ -28,7 +28,9 @@ from pictures.files import remove_leftovers, replacing
 
 Arrays = dict[str, np.ndarray]
 
-SHIPPED = Path(__file__).resolve().parents[1] / "models" / "faces64"
+SHIPPED = Path(__file__).resolve().parents[1] / "models"
+MODELS = ("faces-pix2pix", "faces64")  # in SHIPPED, the first that serves is taken
+TRAINED = ("checkpoint-pix2pix", "checkpoint")  # where training scripts write by default
 
 # What reading a damaged archive raises; RuntimeError where it seems encrypted, or compressed in a
 # way that zipfile does not know.
@@ -172,30 +174,39 @@ def must_exist(folder: Path) -> None:
         )
 
 
-def default_folders() -> list[Path]:
-    """Where models are when none is named: ./checkpoint if it holds one, and the one that ships.
-    Raises ValueError where there is none."""
-    found = [folder for folder in (Path("checkpoint"), SHIPPED) if exists(folder)]
+def default_folders(kind: str | None = None) -> list[Path]:
+    """Where models are when none is named: what was trained here, then what ships; kind: of that
+    kind alone. Raises ValueError where there is none."""
+    places = [*map(Path, TRAINED), *(SHIPPED / name for name in MODELS)]
+    found = [path for path in places if exists(path) and kind in (None, kind_of(path))]
     if not found:
         raise ValueError(
-            "no model: ./checkpoint holds none and none ships; train one with train-dcgan.py, or "
-            "name its folder with --checkpoint-dir"
+            f"no model: {' and '.join(TRAINED)} hold none and none ships; train one with "
+            "train-pix2pix.py or train-dcgan.py, or name its folder with --checkpoint-dir"
         )
     return found
 
 
-def choose(given: Path | None) -> Path:
-    """The folder given, which must_exist, else the first of default_folders, and says on standard
-    output which."""
+def kind_of(folder: Path) -> str:
+    """The kind of the model in a folder that holds one, from its config.json alone."""
+    for path in (folder, *step_paths(folder)):
+        try:
+            return json.loads((path / "config.json").read_text()).get("kind", "dcgan")
+        except (OSError, ValueError):
+            pass  # another checkpoint may be whole; load says what is wrong with this one
+    return "dcgan"
+
+
+def choose(given: Path | None, kind: str | None = None) -> Path:
+    """The folder given, which must_exist, else the first of default_folders of that kind, and says
+    on standard output which."""
     if given:
         must_exist(given)
         return given
-    folder = default_folders()[0]
-    print(
-        "using the model that ships, models/faces64"
-        if folder == SHIPPED
-        else f"using the model in {folder}"
-    )
+    folder = default_folders(kind)[0]
+    shipped = folder.parent == SHIPPED
+    name = f"that ships, models/{folder.name}" if shipped else f"in {folder}"
+    print(f"using the model {name}")
     return folder
 
 
