@@ -192,6 +192,8 @@ def main() -> int:
     method = arguments.method or ("search" if arguments.preset == "original" else None)
     folder = checkpoint.choose(arguments.checkpoint_dir, completion.METHODS.get(method))
     completer = completion.restore(folder, method, warn=print)
+    if idle := sorted(given.keys() - completer.heeds):
+        raise ValueError(f"{', '.join(idle)} would change nothing: {completer.describe(options)}")
     options = completer.checked(options)
     if arguments.img_size not in (None, completer.size):
         raise ValueError(

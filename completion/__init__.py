@@ -43,7 +43,8 @@ class Moment:
 class Completer(Protocol):
     """A model that completes squares of size x size pixels and so many channels.
 
-    guides: those of options.GUIDES that it has, "none" among them; draws: whether another draw
+    guides: those of options.GUIDES that it has, "none" among them; heeds: the names of the options
+    (options.fields) that change what it does; draws: whether another draw
     gives another completion; path: of its folder, None if it was never saved.
     """
 
@@ -52,6 +53,7 @@ class Completer(Protocol):
     channels: int
     path: Path | None
     guides: Collection[str]
+    heeds: Collection[str]
     draws: bool
 
     def fingerprint(self) -> str:
@@ -74,6 +76,10 @@ class Completer(Protocol):
         """Complete all cases, each by itself: companions and their order change nothing. Yields
         what it comes to, the last Moment being the result. Later draws are alternatives."""
 
+    def score(self, pictures: np.ndarray, masks: np.ndarray) -> np.ndarray:
+        """How real its discriminator finds completed squares (N, S, S, C) in [-1, 1] with masks
+        (N, S, S, 1): (N,), more is more real."""
+
 
 class Guide(Protocol):
     """What to expect in holes. Made for masks (N, S, S, 1), 1 = known; each picture by itself, from
@@ -88,6 +94,17 @@ class Guide(Protocol):
     ) -> np.ndarray:
         """The differences between two pictures each, (N, S, S, C), to expect where they are hidden,
         given those that are known: float32."""
+
+
+def ranked(completer: Completer, case: Case, generated: Sequence[np.ndarray]) -> list[int]:
+    """The order in which to show the draws of a case, each float32 (S, S, C): the first one, which
+    so does not depend on how many there are, then the others, the most real first."""
+    if len(generated) == 1:
+        return [0]
+    masks = np.stack([case.square_mask] * len(generated))
+    squares = np.where(masks > 0, case.seen, np.stack(generated))
+    scores = completer.score(squares, masks)
+    return [0, *sorted(range(1, len(generated)), key=lambda draw: -scores[draw])]
 
 
 def restore(

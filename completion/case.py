@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from align import geometry, landmarks
-from pictures import averages, codecs, masks
+from pictures import averages, codecs, masks, tone
 from search.objective import LOWRES_BLOCKS
 
 FITS = ("resize", "face")
@@ -60,7 +60,8 @@ class Case:
     mask: float32 (H, W, 1), 1 = known, of the picture; matrix: from the picture to the model's
     square; square: float32 (S, S, C) in [-1, 1], what is known of it, and something where nothing
     is; square_mask: float32 (S, S, 1); means: float32 (B, B, C) block means, given with the lowres
-    mask only. Completers read no more than the last three; picture and mask are None in a case that
+    mask only; tone: of a toned picture, see pictures.tone, where it is to be kept. Completers read
+    no more than seen, square_mask and means; picture and mask are None in a case that
     is Waiting.
     """
 
@@ -71,6 +72,12 @@ class Case:
     square: np.ndarray
     square_mask: np.ndarray
     means: np.ndarray | None
+    tone: np.ndarray | None = None
+
+    @property
+    def seen(self) -> np.ndarray:
+        """The square as completers see it: a toned one in grey."""
+        return self.square if self.tone is None else tone.to_grey(self.square)
 
     def whole(self) -> np.ndarray:
         """The picture on the model's square as it came, hole included: float32 (S, S, C)."""
@@ -118,14 +125,16 @@ def prepare(
     hole: Hole,
     fit: str = "resize",
     face_points: np.ndarray | None = None,
+    keep_tone: bool = False,
 ) -> Case:
     """Read a picture, hide its hole, and place it on a square of `size` pixels.
 
     fit: "resize", or "face" to align the largest face found, or the one whose three `face_points`
     (inner corners of the eyes, bottom lip; x, y in pixels) are given. The face is looked for with
     the hole hidden; but a built-in hole has no place before there is a face, and is put on the one
-    found in the whole picture. Raises ValueError, naming the file, where it cannot be read, hides
-    nothing or everything, or no face is found.
+    found in the whole picture. keep_tone: whether a toned picture, sepia or grey, stays so. Raises
+    ValueError, naming the file, where it cannot be read, hides nothing or everything, or no face is
+    found.
     """
     return place(
         path,
@@ -135,6 +144,7 @@ def prepare(
         hole=hole,
         fit=fit,
         face_points=face_points,
+        keep_tone=keep_tone,
     )
 
 
@@ -146,6 +156,7 @@ def place(
     hole: Hole,
     fit: str = "resize",
     face_points: np.ndarray | None = None,
+    keep_tone: bool = False,
 ) -> Case:
     """`prepare` for a picture already read; path names it in messages.
 
@@ -178,7 +189,8 @@ def place(
         whole = _whole(picture, matrix, size, channels)
         means = averages.block_means(whole, size // LOWRES_BLOCKS)
     square = with_channels(codecs.to_float(square), channels)
-    return Case(Path(path), picture, mask, matrix, square, square_mask, means)
+    kept = tone.of(picture.pixels, mask[..., 0] > 0) if keep_tone and channels == 3 else None
+    return Case(Path(path), picture, mask, matrix, square, square_mask, means, kept)
 
 
 def _whole(picture: codecs.Picture, matrix: np.ndarray, size: int, channels: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from align import geometry
 from align.fill import from_around
 from align.paste import filling
 from completion.case import Case
-from pictures import blend, codecs
+from pictures import blend, codecs, tone
 
 
 def finish(case: Case, generated: np.ndarray, method: str) -> np.ndarray:
@@ -22,6 +22,7 @@ def finish(case: Case, generated: np.ndarray, method: str) -> np.ndarray:
     box, hole, filled = filling(
         pixels, generated, case.matrix, photograph_mask=case.mask, blend=method
     )
+    filled = _toned(filled, case.tone)
     result = pixels.copy()
     geometry.cut(result, box)[hole] = codecs.to_bytes(filled)
     rest = case.beyond()[..., 0]
@@ -33,7 +34,16 @@ def finish(case: Case, generated: np.ndarray, method: str) -> np.ndarray:
 def square_result(case: Case, generated: np.ndarray, method: str) -> np.ndarray:
     """The model's square, uint8 (S, S, C), with its hole filled from a generated one and blended.
     Of a picture of the model's size it is what `finish` makes, bit for bit."""
-    return codecs.to_bytes(blend.blend(case.square, generated, case.square_mask, method))
+    filled = blend.blend(case.square, generated, case.square_mask, method)
+    toned = _toned(filled, case.tone)
+    return codecs.to_bytes(np.where(case.square_mask > 0, filled, toned))
+
+
+def _toned(values: np.ndarray, own: np.ndarray | None) -> np.ndarray:
+    """float32 (..., 3) in [-1, 1] in the picture's own tone, where it has one."""
+    if own is None:
+        return values
+    return np.float32(tone.apply(own, (values + 1) * 127.5) / 127.5 - 1)
 
 
 def like_input(case: Case) -> codecs.Picture:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 import cli
 from align import geometry
-from completion import Completer, Moment
+from completion import Completer, Moment, ranked
 from completion.case import Case, Hole, Waiting, place, points_matrix
 from completion.finish import finish, square_result
 from completion.options import Options
@@ -62,6 +62,7 @@ class Job:
             hole=self.hole_of(path),
             fit=self.fit,
             face_points=self.face_points,
+            keep_tone=self.options.keep_tone,
         )
         if self.references:
             self.truth(case)  # a wrong one is better named now than after the search
@@ -165,7 +166,8 @@ def _complete(job: Job, waiting: Sequence[Waiting]) -> Iterator[_End]:
     batch.close()
     seconds = (time.perf_counter() - started) / len(cases)
     for i, one in enumerate(waiting):
-        best_first = sorted(ends, key=lambda pair: _loss(pair[1], i) or 0)
+        order = ranked(job.completer, one.case, [last.generated[i] for _, last in ends])
+        best_first = [ends[draw] for draw in order]
         first, last = best_first[0]
         measured = {"steps": last.step, "seconds": seconds}
         if last.loss is not None:

@@ -12,7 +12,6 @@ from completion import Completer, Guide, Moment
 from completion.case import Case
 from completion.options import Options
 from networks.unet_config import UNetConfig
-from pictures import codecs
 from search.linear import Given, LinearModel
 from training import checkpoint
 
@@ -46,6 +45,11 @@ class OnePass:
         self.draws = linear is not None and config.guide == "linear"
         self.fingerprint, self._restore = fingerprint, restore
 
+    @property
+    def heeds(self) -> set[str]:
+        own = {"alternatives", "blend", "fidelity", "guide", "keep_tone", "seed"}
+        return own | (set(self.prior.heeds) if self.prior else set())
+
     @classmethod
     def of(cls, model: "Pix2Pix") -> Self:
         """Complete by a model at hand."""
@@ -60,6 +64,8 @@ class OnePass:
     @classmethod
     def of_checkpoint(cls, saved: checkpoint.Checkpoint, prior: Completer | None = None) -> Self:
         fingerprint = checkpoint.fingerprint(saved.weights | saved.linear)
+        if prior:
+            fingerprint += f"-{prior.fingerprint()}"
 
         def restore() -> "Pix2Pix":
             from translation.pix2pix import Pix2Pix
@@ -115,7 +121,7 @@ class OnePass:
                 f"mask lowres gives a smaller picture, which {self.path} has not learned to "
                 "enlarge; choose another mask, or a model that searches"
             )
-        known = np.stack([codecs.to_float(case.pixels) for case in cases])
+        known = np.stack([case.seen for case in cases])
         masks = np.stack([case.square_mask for case in cases])
         hints = self._hints(cases, known, masks, options, draw) if draw > 0 else None
         generate = partial(
@@ -127,6 +133,9 @@ class OnePass:
             hints=hints,
         )
         yield Moment(step=0, loss=None, latent=None, generate=generate)
+
+    def score(self, pictures: np.ndarray, masks: np.ndarray) -> np.ndarray:
+        return self.model.score(pictures, masks)
 
     def _hints(self, cases, known, masks, options: Options, draw: int) -> np.ndarray:
         """What the holes shall roughly show, (N, S, S, C) in [-1, 1]."""

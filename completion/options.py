@@ -19,7 +19,7 @@ class Options:
     within `window` pixels; blend: one of blend.METHODS; alternatives: results for each picture;
     guide: what says what to expect in the hole, "linear" the linear model of the training pictures,
     "auto" the best that a model has; fidelity: of a network's result, from 0, sharp, to 1, smooth
-    and nearer to the truth on average.
+    and nearer to the truth on average; keep_tone: whether toned pictures, sepia or grey, stay so.
     """
 
     search: latent.Search = latent.Search()
@@ -30,6 +30,7 @@ class Options:
     alternatives: int = 1
     guide: str = "none"
     fidelity: float = 0.0
+    keep_tone: bool = False
 
     def __post_init__(self):
         for name, choices in (
@@ -55,6 +56,7 @@ PRESETS = {
         context="weighted",
         blend="poisson",
         guide="auto",
+        keep_tone=True,
     ),
 }
 

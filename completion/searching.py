@@ -11,7 +11,7 @@ import numpy as np
 import cli
 from completion import Guide, Moment
 from completion.case import Case
-from completion.options import Options
+from completion.options import Options, fields
 from networks.config import Config
 from pictures import masks
 from search import starts
@@ -35,6 +35,7 @@ class Searching:
     """
 
     kind = "dcgan"
+    heeds = frozenset(fields(Options())) - {"fidelity"}
     draws = True
 
     def __init__(
@@ -132,6 +133,9 @@ class Searching:
             self._starts = fingerprint, starts.Starts.from_arrays(arrays, model.space)
         return self._starts[1]
 
+    def score(self, pictures: np.ndarray, masks: np.ndarray) -> np.ndarray:
+        return self.model.logits(pictures)
+
     def complete(
         self,
         cases: Sequence[Case],
@@ -142,7 +146,7 @@ class Searching:
         """As in Completer. width: pictures evaluated at once, see DCGAN.complete."""
         options = self.checked(options)
         model, search, lowres = self.model, options.search, cases[0].means is not None
-        known = np.stack([case.square for case in cases])
+        known = np.stack([case.seen for case in cases])
         square_masks = np.stack([case.square_mask for case in cases])
         weights = _weights(square_masks, options)
         make_guide = None if lowres else self.guides[options.guide]

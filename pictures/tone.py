@@ -41,12 +41,12 @@ def of(pixels: np.ndarray, known: np.ndarray) -> np.ndarray | None:
 
 
 def to_grey(pixels: np.ndarray) -> np.ndarray:
-    """float (H, W, 3) of any range -> its brightness in all three channels."""
-    return np.repeat(pixels @ GREY[:, None], 3, axis=2)
+    """float (..., 3) of any range -> its brightness in all three channels."""
+    return np.repeat(pixels @ np.float32(GREY)[:, None], 3, axis=-1)
 
 
 def apply(tone: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """The brightness of float (H, W, 3), 0 to 255, in that tone: float (H, W, 3)."""
+    """The brightness of float (..., 3), 0 to 255, in that tone: float (..., 3)."""
     brightness = np.clip(pixels @ GREY, 0, 255)
     levels = np.arange(256)
-    return np.stack([np.interp(brightness, levels, tone[:, c]) for c in range(3)], axis=2)
+    return np.stack([np.interp(brightness, levels, tone[:, c]) for c in range(3)], axis=-1)

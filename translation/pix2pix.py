@@ -107,6 +107,15 @@ class Pix2Pix:
         made = network([known, masks, fidelity, hints, trust], training=False)
         return tf.clip_by_value(made, -1, 1)
 
+    def score(self, pictures: np.ndarray, masks: np.ndarray) -> np.ndarray:
+        """How real D finds each of pictures (N, S, S, C) completed in masks' holes: (N,), the sum
+        of the means of its maps of logits."""
+        judged = [
+            self._score(pictures[i : i + 1], masks[i : i + 1], training=False)
+            for i in range(len(pictures))  # one by one: companions change no bit
+        ]
+        return np.concatenate(judged)[:, 0]
+
     # Training
 
     def step(self, batch: tuple, step: tf.Tensor) -> Mapping[str, tf.Tensor]:
@@ -228,14 +237,14 @@ class Pix2Pix:
             loss += PENALTY_EVERY * recipe.r1 * penalty
         return loss
 
-    def _score(self, pictures: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
+    def _score(self, pictures: tf.Tensor, masks: tf.Tensor, training: bool = True) -> tf.Tensor:
         """The sum of the means of D's maps, (N, 1)."""
-        maps, _ = self._judged(pictures, masks)
+        maps, _ = self._judged(pictures, masks, training)
         return sum(losses.per_image(logits) for logits in maps)[:, None]
 
-    def _judged(self, pictures: tf.Tensor, masks: tf.Tensor) -> tuple[list, list]:
-        """D's maps of logits, and its features, while training."""
-        outputs = keras.tree.flatten(self.discriminator([pictures, masks], training=True))
+    def _judged(self, pictures, masks, training: bool = True) -> tuple[list, list]:
+        """D's maps of logits, and its features."""
+        outputs = keras.tree.flatten(self.discriminator([pictures, masks], training=training))
         count = patch.MAPS[self.config.network]
         return outputs[:count], outputs[count:]
 

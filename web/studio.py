@@ -283,8 +283,8 @@ def complete(
         found.append(Found(loss, kept.generated[0], frames))
         if ended != "done":
             break
-    if found[0].loss is not None:
-        found = sorted(found, key=lambda one: one.loss)
+    order = completion.ranked(completer, case, [one.generated for one in found])
+    found = [found[draw] for draw in order]
     yield _written(case, found, options.blend, folder, ended)
 
 
