@@ -7,7 +7,9 @@ So a toned picture is completed in grey, and what fills the hole gets the pictur
 import numpy as np
 
 GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
-LIMIT = 3.5  # grey levels, root mean square, that colours may lie off the curve: noise and JPEG
+# Most pixels lie this near the curve, in grey levels. Of 289 faces in colour two lie nearer; of toned
+# ones saved as JPEG at qualities from 50 to 90, nine in ten.
+SHARE, LIMIT = 0.75, 5.0
 LEAST_SPREAD = 4.0  # grey levels: less contrast tells no tone
 MOST = 50_000  # pixels that are looked at
 
@@ -28,8 +30,8 @@ def of(pixels: np.ndarray, known: np.ndarray) -> np.ndarray | None:
         return None
     basis = np.vander(brightness / 255, 4)
     curve, *_ = np.linalg.lstsq(basis, rows, rcond=None)
-    off = np.sqrt(((basis @ curve - rows) ** 2).mean(axis=0)).max()
-    if off > LIMIT:
+    off = np.abs(basis @ curve - rows).max(axis=1)
+    if np.quantile(off, SHARE) > LIMIT:
         return None
     # Beyond the known brightnesses a cubic may go anywhere: the colour of the last one is kept,
     # lightened or darkened alike in all channels.

@@ -28,8 +28,8 @@ from pictures.files import remove_leftovers, replacing
 
 Arrays = dict[str, np.ndarray]
 
-SHIPPED = Path(__file__).resolve().parents[1] / "models"
-MODELS = ("faces-pix2pix", "faces64")  # in SHIPPED, the first that serves is taken
+_MODELS = Path(__file__).resolve().parents[1] / "models"
+SHIPPED = (_MODELS / "faces-pix2pix", _MODELS / "faces64")  # the first that serves is taken
 TRAINED = ("checkpoint-pix2pix", "checkpoint")  # where training scripts write by default
 
 # What reading a damaged archive raises; RuntimeError where it seems encrypted, or compressed in a
@@ -177,11 +177,11 @@ def must_exist(folder: Path) -> None:
 def default_folders(kind: str | None = None) -> list[Path]:
     """Where models are when none is named: what was trained here, then what ships; kind: of that
     kind alone. Raises ValueError where there is none."""
-    places = [*map(Path, TRAINED), *(SHIPPED / name for name in MODELS)]
+    places = [*map(Path, TRAINED), *SHIPPED]
     found = [path for path in places if exists(path) and kind in (None, kind_of(path))]
     if not found:
         raise ValueError(
-            f"no model: {' and '.join(TRAINED)} hold none and none ships; train one with "
+            f"no model: ./{' and ./'.join(TRAINED)} hold none and none ships; train one with "
             "train-pix2pix.py or train-dcgan.py, or name its folder with --checkpoint-dir"
         )
     return found
@@ -204,8 +204,7 @@ def choose(given: Path | None, kind: str | None = None) -> Path:
         must_exist(given)
         return given
     folder = default_folders(kind)[0]
-    shipped = folder.parent == SHIPPED
-    name = f"that ships, models/{folder.name}" if shipped else f"in {folder}"
+    name = f"that ships, models/{folder.name}" if folder in SHIPPED else f"in {folder}"
     print(f"using the model {name}")
     return folder
 

@@ -13,24 +13,25 @@ from completion.searching import Searching
 from measuring import metrics
 from model import DCGAN
 from pictures import codecs
-from training import checkpoint
 
-PHOTOGRAPH = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
+ROOT = Path(__file__).parents[2]
+FACES64 = ROOT / "models" / "faces64"
+PHOTOGRAPH = ROOT / "examples" / "astronaut.jpg"
 
 
 @pytest.fixture(scope="module")
 def model():
-    return DCGAN.restore(checkpoint.SHIPPED)
+    return DCGAN.restore(FACES64)
 
 
 def test_it_is_the_networks_and_what_searches_start_from_in_45_mb():
-    files = {path.name: path.stat().st_size for path in checkpoint.SHIPPED.iterdir()}
+    files = {path.name: path.stat().st_size for path in FACES64.iterdir()}
     assert files.keys() == {"config.json", "linear.npz", "starts.npz", "weights.npz"}
     assert sum(files.values()) < 45e6
 
 
 def test_its_starts_are_its_own_so_that_no_run_fits_them_anew(model):
-    with np.load(checkpoint.SHIPPED / "starts.npz") as arrays:
+    with np.load(FACES64 / "starts.npz") as arrays:
         assert arrays["fingerprint"].item() == model.fingerprint()
 
 

@@ -183,14 +183,14 @@ def test_one_picture_needs_the_name_of_one(monkeypatch, model, tmp_path):
 
 def test_without_a_model(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path / "none")
-    with pytest.raises(ValueError, match="no model: ./checkpoint holds none and none ships"):
+    monkeypatch.setattr(checkpoint, "SHIPPED", (tmp_path / "none",))
+    with pytest.raises(ValueError, match="./checkpoint hold none and none ships"):
         checkpoint.choose(None)
 
 
 def test_the_default_model_is_said(monkeypatch, model, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(checkpoint, "SHIPPED", model.path)
+    monkeypatch.setattr(checkpoint, "SHIPPED", (model.path,))
     assert checkpoint.choose(None) == model.path
     assert "the model that ships" in capsys.readouterr().out
     (tmp_path / "checkpoint").symlink_to(model.path)

@@ -391,7 +391,7 @@ def status(address: str, **headers: str) -> int:
 )
 def test_faults_and_warnings_are_a_line_each(flags, words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(checkpoint, "SHIPPED", Path("nowhere"))
+    monkeypatch.setattr(checkpoint, "SHIPPED", (Path("nowhere"),))
     monkeypatch.setattr(sys, "argv", ["app.py", *flags])
     with pytest.raises(SystemExit) as exit:
         cli.run(app.main)
