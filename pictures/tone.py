@@ -6,8 +6,9 @@ So a toned picture is completed in grey, and what fills the hole gets the pictur
 
 import numpy as np
 
-GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
-# Most pixels lie this near the curve, in grey levels. Of 289 faces in colour two lie nearer; of toned
+from pictures import averages
+
+# Most pixels lie this near the curve, in grey levels. Of 289 faces in colour two do so; of toned
 # ones saved as JPEG at qualities from 50 to 90, nine in ten.
 SHARE, LIMIT = 0.75, 5.0
 LEAST_SPREAD = 4.0  # grey levels: less contrast tells no tone
@@ -25,7 +26,7 @@ def of(pixels: np.ndarray, known: np.ndarray) -> np.ndarray | None:
         return None
     rows = pixels[known].astype(np.float64)
     rows = rows[:: max(1, len(rows) // MOST)]
-    brightness = rows @ GREY
+    brightness = averages.grey(rows)[:, 0]
     if len(rows) < 16 or brightness.std() < LEAST_SPREAD:
         return None
     basis = np.vander(brightness / 255, 4)
@@ -38,17 +39,17 @@ def of(pixels: np.ndarray, known: np.ndarray) -> np.ndarray | None:
     levels = np.arange(256.0)
     inside = np.clip(levels, *np.quantile(brightness, (0.001, 0.999)))
     tone = np.vander(inside / 255, 4) @ curve
-    tone += (levels - tone @ GREY)[:, None]
+    tone += levels[:, None] - averages.grey(tone)
     return np.clip(tone, 0, 255)
 
 
 def to_grey(pixels: np.ndarray) -> np.ndarray:
     """float (..., 3) of any range -> its brightness in all three channels."""
-    return np.repeat(pixels @ np.float32(GREY)[:, None], 3, axis=-1)
+    return np.repeat(averages.grey(pixels), 3, axis=-1)
 
 
 def apply(tone: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """The brightness of float (..., 3), 0 to 255, in that tone: float (..., 3)."""
-    brightness = np.clip(pixels @ GREY, 0, 255)
+    brightness = np.clip(averages.grey(pixels)[..., 0], 0, 255)
     levels = np.arange(256)
     return np.stack([np.interp(brightness, levels, tone[:, c]) for c in range(3)], axis=-1)

@@ -197,6 +197,7 @@ class Pix2Pix:
                 measured |= {"g_loss": mean(g_loss), "feature_matching": mean(matching)}
         _update(self.generator, self.g_optimizer, tape, loss)
         if not adversarial:
+            self.state.share_statistics()
             return measured
 
         # Update D, by the pictures that G has just been judged on.
@@ -205,6 +206,7 @@ class Pix2Pix:
             d_loss = mean(self._discriminator_loss(*sharp, penalised))
             loss = recipe.d_weight * d_loss
         _update(self.discriminator, self.d_optimizer, tape, loss)
+        self.state.share_statistics()
         return measured | {"d_loss": d_loss}
 
     def _hints(self, true: tf.Tensor) -> tf.Tensor:
