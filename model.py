@@ -118,8 +118,7 @@ class DCGAN:
         return np.concatenate(outputs)[:count]
 
     def draw(self, count: int, seed: int = 0, truncation: float = 1.0) -> np.ndarray:
-        """`count` z's (count, z_dim) of the space, truncated; number i depends on the seed and i
-        alone."""
+        """`count` z's (count, z_dim) of the space; number i depends on the seed and i alone."""
         generators = [np.random.default_rng([seed, i]) for i in range(count)]
         rows = [self.space.draw(generator, 1, truncation)[0] for generator in generators]
         return np.array(rows, np.float32)
@@ -163,21 +162,16 @@ class DCGAN:
         recipe = self.recipe
         real = augment(real, recipe.augment, fold_in(seed, 0))
         fake = augment(fake, recipe.augment, fold_in(seed, 1))
-        real_logits = self.discriminator(real, training=True)
-        fake_logits = self.discriminator(fake, training=True)
+        critic = partial(self.discriminator, training=True)
+        real_logits, fake_logits = critic(real), critic(fake)
         real_loss, fake_loss = losses.discriminator_losses(recipe.loss, real_logits, fake_logits)
         penalty = tf.zeros_like(real_loss)
         if recipe.loss == "wgan-gp":
             position = tf.random.stateless_uniform((tf.shape(real)[0], 1, 1, 1), fold_in(seed, 2))
-            penalty += 10 * losses.gradient_penalty(
-                self._critic, real=real, fake=fake, position=position
-            )
+            penalty += 10 * losses.gradient_penalty(critic, real=real, fake=fake, position=position)
         if recipe.r1:
-            penalty += recipe.r1 * losses.r1_penalty(self._critic, real)
+            penalty += recipe.r1 * losses.r1_penalty(critic, real)
         return real_loss, fake_loss, penalty, real_logits, fake_logits
-
-    def _critic(self, pictures: tf.Tensor) -> tf.Tensor:
-        return self.discriminator(pictures, training=True)
 
     def generator_loss(self, fake: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Loss of G on its images (N, S, S, C), (N,)."""
@@ -274,10 +268,8 @@ class DCGAN:
         contextual = losses.contextual_loss(generated, task.pictures, task.weights, objective.norm)
         if objective.lowres:
             contextual += losses.lowres_loss(generated, task.means)
-        logits = d(generated, training=False)
-        return contextual, contextual + objective.lam * losses.perceptual_loss(
-            objective.perceptual, logits
-        )
+        perceptual = losses.perceptual_loss(objective.perceptual, d(generated, training=False))
+        return contextual, contextual + objective.lam * perceptual
 
     def value_and_grad(self, task: "Task", objective: Objective, width: int) -> latent.ValueAndGrad:
         """z (N, z_dim) -> complete loss (N,) and its gradient (N, z_dim), for latent.search.
@@ -332,8 +324,7 @@ class DCGAN:
         from options.seed for all. means: (N, B, B, C), block means that are given, for
         objective.lowres. preconditioner: (N, z_dim, z_dim), see latent.search. width: images
         evaluated at once, see batch_width; it decides the rounding, and at one width companions and
-        position change no bit of any image's search. first: the number of the first start, see
-        latent.search_restarts.
+        position change no bit of any image's search. first: number of the first start's draws.
         """
         masks = np.asarray(masks, np.float32)
         known = np.where(masks > 0, np.asarray(pictures, np.float32), 0)

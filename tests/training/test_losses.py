@@ -7,7 +7,7 @@ import tensorflow as tf
 from model import DCGAN, Task
 from networks import dcgan
 from networks.config import Config
-from search.objective import PRIORS, Objective
+from search.objective import PERCEPTUAL, Objective
 from training import losses
 from training.recipe import both
 
@@ -47,13 +47,13 @@ def test_the_loss_of_a_map_is_the_mean_of_its_logits_losses(kind):
     of_map = (
         *losses.discriminator_losses(kind, real, fake),
         losses.generator_loss(kind, fake),
-        *(losses.perceptual_loss(prior, fake) for prior in PRIORS),
+        *(losses.perceptual_loss(form, fake) for form in PERCEPTUAL),
     )
     flat = real.reshape(24, 1), fake.reshape(24, 1)
     of_each = (
         *losses.discriminator_losses(kind, *flat),
         losses.generator_loss(kind, flat[1]),
-        *(losses.perceptual_loss(prior, flat[1]) for prior in PRIORS),
+        *(losses.perceptual_loss(form, flat[1]) for form in PERCEPTUAL),
     )
     for actual, each in zip(of_map, of_each, strict=True):
         assert actual.shape == (2,)
