@@ -9,7 +9,9 @@ import cli
 from cli import flag, non_negative_int, positive_float, positive_int
 
 EPILOG = """methods, joined by commas:
-  {presets:23} a preset of complete.py; best:steps=50:start=bank changes its options
+  best, original          the presets of complete.py
+  search, network, both   preset best by that --method; network:fidelity=1 and
+                          search:steps=50:start=bank change its options
   telea, ns, biharmonic   inpainting of OpenCV and scikit-image
   mean, ppca-K            mean picture; probabilistic PCA of K components: fitted to --train;
                           ppca-K:caution=30 takes its noise to be 30 times what is left over
@@ -20,7 +22,6 @@ Give --train what the model was trained on, whatever the methods. None gets a hi
 
 
 def parser() -> argparse.ArgumentParser:
-    from completion.options import PRESETS
     from data import split
     from measuring import features
 
@@ -29,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     completion = what.add_parser(
         "completion",
         help="complete pictures whose truth is known, by several methods",
-        epilog=EPILOG.format(presets=", ".join(PRESETS), rule=split.RULE),
+        epilog=EPILOG.format(rule=split.RULE),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     samples = what.add_parser("samples", help="compare samples with real pictures as sets")
@@ -149,7 +150,6 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _completion(arguments: argparse.Namespace) -> dict:
     """Print the table of completions; returns what --json holds."""
-    import completion
     from measuring import evaluation, features, methods, sheets
     from pictures import codecs
     from training import checkpoint
@@ -157,22 +157,25 @@ def _completion(arguments: argparse.Namespace) -> dict:
     names = arguments.methods or methods.DEFAULTS + methods.FITTED * bool(arguments.train)
     specs = [methods.Spec.parse(name) for name in names]
     chosen, others = _paths(arguments)
-    completer, size, channels = None, arguments.image_size or 64, 3
-    if arguments.generated or any(spec.options for spec in specs):
-        completer = completion.restore(checkpoint.choose(arguments.checkpoint_dir), warn=print)
+    completers = _completers(arguments, specs)
+    size, channels = arguments.image_size or 64, 3
+    completer = next(iter(completers.values()), None)
+    if completer:
         size, channels = completer.size, completer.channels
         cli.import_tensorflow()
-    if arguments.image_size not in (None, size):
-        raise ValueError(f"--image-size {arguments.image_size}: the model makes {size} pixels")
+    for other in completers.values():
+        if (wanted := arguments.image_size or size) != other.size:
+            raise ValueError(f"--image-size {wanted}: the model makes {other.size} pixels")
     if arguments.generated:
         from model import DCGAN
 
-        sampled, count = DCGAN.restore(completer.path), arguments.count or 100
+        folder = checkpoint.choose(arguments.checkpoint_dir, kind="dcgan")
+        sampled, count = DCGAN.restore(folder), arguments.count or 100
         pictures = evaluation.Pictures.generated(sampled, count, arguments.seed)
     else:
         pictures = evaluation.Pictures.read(chosen, size, channels)
     train, unread = _train(others, size, channels)
-    made = methods.make(specs, completer, train)
+    made = methods.make(specs, completers, train)
     truth = evaluation.Truth(pictures, features.load(arguments.features))
     results = [
         result
@@ -187,6 +190,22 @@ def _completion(arguments: argparse.Namespace) -> dict:
         codecs.write(arguments.picture, sheet)
     unread += max(len(chosen) - len(pictures.paths), 0)
     return _model_of(completer) | _counts(pictures, unread) | evaluation.report(truth, results)
+
+
+def _completers(arguments: argparse.Namespace, specs) -> dict:
+    """What completes in each way that the methods ask for, the first one's first."""
+    import completion
+    from training import checkpoint
+
+    ways = [spec.way for spec in specs if spec.options] or ["search"] * arguments.generated
+    return {
+        way: completion.restore(
+            checkpoint.choose(arguments.checkpoint_dir, completion.METHODS.get(way)),
+            way,
+            warn=print,
+        )
+        for way in dict.fromkeys(ways)
+    }
 
 
 def _samples(arguments: argparse.Namespace) -> dict:

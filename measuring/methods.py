@@ -1,19 +1,20 @@
-"""The methods that evaluate.py sets side by side, by name: presets, inpainting, mean and PPCA.
+"""The methods that evaluate.py sets side by side, by name: models, inpainting, mean and PPCA.
 
-A name is NAME, then +BLEND (mean+poisson), then :OPTION=VALUE for each option to change: those of a
-preset (best:steps=50:start=bank), or the caution of PPCA (ppca-200:caution=30).
+A name is NAME, then +BLEND (mean+poisson), then :OPTION=VALUE for each option to change: those of
+complete.py (search:steps=50:start=bank, network:fidelity=1), or the caution of PPCA
+(ppca-200:caution=30).
 """
 
 import re
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
 import numpy as np
 
-from completion import Completer
+from completion import METHODS, Completer
 from completion.case import Case
 from completion.finish import square_result
 from completion.options import PRESETS, Options, fields, with_changes
@@ -21,7 +22,13 @@ from measuring import baselines
 from pictures import blend
 from search.pca import PPCA
 
-CHOICES = (*PRESETS, *baselines.INPAINTING, "mean", "ppca-K")
+# Of models: the options, and the way to complete, None for the one that the model is made for.
+MODELS = {
+    "original": (PRESETS["original"], "search"),
+    "best": (PRESETS["best"], None),
+    **{way: (PRESETS["best"], way) for way in METHODS},
+}
+CHOICES = (*MODELS, *baselines.INPAINTING, "mean", "ppca-K")
 DEFAULTS = ["best", *baselines.INPAINTING]
 FITTED = [
     "mean",
@@ -58,7 +65,7 @@ class Method:
 @dataclass(frozen=True)
 class Spec:
     """What a method's name says. components, caution: of PPCA, 0 components for the mean, None for
-    what is not fitted; options: of a preset, None for the others."""
+    what is not fitted; options: of a model, None for the others; way: one of completion.METHODS."""
 
     name: str
     base: str
@@ -66,6 +73,7 @@ class Spec:
     components: int | None
     caution: float = 1.0
     options: Options | None = None
+    way: str | None = None
 
     @classmethod
     def parse(cls, name: str) -> Self:
@@ -77,11 +85,12 @@ class Spec:
             raise ValueError(f"unknown method {base!r}; choose from {', '.join(CHOICES)}")
         if plus and blending not in blend.METHODS:
             raise ValueError(f"method {name}: choose +BLEND from {', '.join(blend.METHODS)}")
-        if base in PRESETS:
-            preset = PRESETS[base]
+        if base in MODELS:
+            preset, way = MODELS[base]
             values = {"blend": blending} if plus else {}
             values |= _values(name, fields(preset), changes)
-            return cls(name, base, blend="", components=None, options=with_changes(preset, values))
+            options = with_changes(preset, values)
+            return cls(name, base, blend="", components=None, options=options, way=way)
         caution = _values(name, {"caution": 1.0} if ppca else {}, changes).get("caution", 1.0)
         if not caution > 0:
             raise ValueError(f"method {name}: caution is {caution}; it must be above 0")
@@ -106,19 +115,22 @@ def _values(name: str, options: dict, changes: Sequence[str]) -> dict:
 
 
 def make(
-    specs: Sequence[Spec], completer: Completer | None, train: np.ndarray | None
+    specs: Sequence[Spec],
+    completers: Mapping[str | None, Completer],
+    train: np.ndarray | None,
 ) -> list[Method]:
-    """The methods, fitted. completer: for presets; train: uint8 (N, S, S, C), for mean and PPCA.
-    Raises ValueError where those lack it."""
+    """The methods, fitted. completers: by the way of a spec; train: uint8 (N, S, S, C), for mean
+    and PPCA. Raises ValueError where those lack it."""
     fits = [spec.components for spec in specs if spec.components is not None]
     if fits and train is None:
         raise ValueError("methods mean and ppca-K are fitted to the pictures of --train DIR")
     fitted = baselines.fit(train, max(fits)) if fits else None
-    return [_make(spec, completer, fitted) for spec in specs]
+    return [_make(spec, completers, fitted) for spec in specs]
 
 
-def _make(spec: Spec, completer: Completer | None, fitted: PPCA | None) -> Method:
+def _make(spec: Spec, completers: Mapping[str | None, Completer], fitted: PPCA | None) -> Method:
     if spec.options:
+        completer = completers[spec.way]
         return _completing(spec.name, completer, completer.checked(spec.options))
     if spec.components is not None:
         fill = partial(baselines.fill, fitted.truncated(spec.components), caution=spec.caution)

@@ -97,7 +97,7 @@ def test_spread_takes_from_everywhere():
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", ["center", "strokes"])
 def test_no_method_sees_hidden_pixels_or_changes_known_ones(completer, train, pictures, name, kind):
-    method = methods.make([Spec.parse(name)], completer, train)[0]
+    method = methods.make([Spec.parse(name)], {None: completer, "search": completer}, train)[0]
     cases = pictures.cases(kind)
     hidden = np.stack([case.square_mask for case in cases]) == 0
     noise = np.random.default_rng(0).integers(0, 256, pictures.pixels.shape, np.uint8)
@@ -133,7 +133,7 @@ def test_names_of_methods():
 @pytest.mark.parametrize(
     "name, message",
     [
-        ("telae", "unknown method 'telae'; choose from original, best, telea"),
+        ("telae", "unknown method 'telae'; choose from original, best, search"),
         ("ppca-0", "unknown method 'ppca-0'"),
         ("mean+glue", r"method mean\+glue: choose \+BLEND from none, feather, poisson"),
         ("telea:steps=2", "method telea:steps=2: no option 'steps'; it has none"),
@@ -151,7 +151,7 @@ def test_a_name_that_is_none(name, message):
 
 def test_mean_and_ppca_need_training_pictures():
     with pytest.raises(ValueError, match="fitted to the pictures of --train DIR"):
-        methods.make([Spec.parse("mean")], None, None)
+        methods.make([Spec.parse("mean")], {}, None)
 
 
 # Figures
@@ -160,7 +160,7 @@ def test_mean_and_ppca_need_training_pictures():
 def test_figures_of_a_result_that_is_true(pictures, train):
     truth = Truth(pictures, colours("face"))
     perfect = methods.Method("perfect", lambda cases: codecs.to_float(pictures.pixels))
-    mean = methods.make([Spec.parse("mean")], None, train)[0]
+    mean = methods.make([Spec.parse("mean")], {}, train)[0]
     found = list(evaluation.complete_all(truth, "center", [perfect, mean], seed=0))
     assert [result.method for result in found] == ["perfect", "mean"]
     figures = evaluation.row(found[0], pictures.people)
