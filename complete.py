@@ -18,6 +18,7 @@ from cli import (
 
 def parser() -> argparse.ArgumentParser:
     from completion.options import PRESETS
+    from pictures import formats
 
     presets = "\n".join(f"  {name}: {_described(options)}" for name, options in PRESETS.items())
     p = argparse.ArgumentParser(
@@ -38,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     flag(
         p,
         "--format",
-        choices=("png", "jpg", "webp", "bmp"),
+        choices=formats.WRITTEN,
         default="png",
         help="of results/; jpg alone changes known pixels a little (%(default)s)",
     )
@@ -64,7 +65,15 @@ def _add_hole(hole) -> None:
     flag(hole, "--centerScale", type=float, help=f"margin of center ({Hole.center_scale})")
     flag(hole, "--fraction", type=fraction, help=f"hidden by random ({Hole.fraction})")
     flag(given, "--mask", type=Path, help="mask file, white = hole, or a folder of them by name")
-    flag(hole, "--invert-mask", action="store_true", help="black = hole")
+    flag(hole, "--mask-hole", choices=masks.PAINTS, help="what of the mask file is the hole")
+    flag(
+        hole,
+        "--invert-mask",
+        dest="mask_hole",
+        action="store_const",
+        const="black",
+        help="= --mask-hole black",
+    )
     flag(given, "--mask-alpha", action="store_true", help="transparent pixels are the hole")
     flag(hole, "--dilate", type=non_negative_int, default=0, help="grow the hole, in pixels")
     flag(hole, "--preview", action="store_true", help="write the holes over the pictures and stop")
@@ -182,6 +191,7 @@ def main() -> int:
     import completion
     from completion.folder import preview, run
     from completion.options import PRESETS, fields, with_changes
+    from pictures import files
     from training import checkpoint
 
     hole = _hole(arguments)
@@ -200,12 +210,16 @@ def main() -> int:
             f"--img-size is {arguments.img_size}, but the model makes {completer.size} pixels"
         )
     job = _job(arguments, completer, options, hole, paths)
+    if arguments.face_points and len(paths) > 1:
+        raise ValueError(f"--face-points are those of one picture; {len(paths)} are given")
     if arguments.preview:
-        failed = preview(job, paths)
+        with files.locked(arguments.out_dir):
+            failed = preview(job, paths)
         print(f"previews are in {arguments.out_dir / 'preview'}")
         return cli.status(failed, len(paths))
     print(completer.describe(options))
-    completed, done, bad = run(job, paths)
+    with files.locked(arguments.out_dir):
+        completed, done, bad = run(job, paths)
     print(f"{completed} completed, {done} done before, {bad} passed over; see {arguments.out_dir}")
     return cli.status(bad, len(paths))
 
@@ -214,8 +228,8 @@ def _hole(arguments: argparse.Namespace):
     """The hole that was asked for. Raises ValueError for a flag that would have no effect."""
     from completion.case import Hole
 
-    if arguments.invert_mask and not arguments.mask:
-        raise ValueError("--invert-mask says how to read a mask file; give one with --mask")
+    if arguments.mask_hole and not arguments.mask:
+        raise ValueError("--mask-hole says how to read a mask file; give one with --mask")
     built_in = None if arguments.mask or arguments.mask_alpha else arguments.mask_type
     given = {}
     for name, kind in (("fraction", "random"), ("center_scale", "center")):
@@ -231,7 +245,7 @@ def _hole(arguments: argparse.Namespace):
     return Hole(
         kind=arguments.mask_type,
         seed=arguments.seed or 0,
-        invert=arguments.invert_mask,
+        paint=arguments.mask_hole,
         alpha=arguments.mask_alpha,
         dilate=arguments.dilate,
         **given,
@@ -263,19 +277,20 @@ def _inputs(arguments: argparse.Namespace) -> list[Path]:
     from completion.outputs import is_output
     from pictures import files
 
-    kept = []
+    kept = {}
     for given in arguments.imgs:
         found = files.find([given])
         if given.is_dir():
-            others = [p.resolve() for p in (arguments.mask, arguments.reference) if p]
-            others = [p for p in others if given.resolve() in p.parents]
+            others = {files.real(p) for p in (arguments.mask, arguments.reference) if p}
+            others = {p for p in others if files.real(given) in p.parents}
             if not is_output(given / "any", arguments.out_dir):
                 found = [p for p in found if not is_output(p, arguments.out_dir)]
-            found = [p for p in found if not {p.resolve(), *p.resolve().parents} & set(others)]
+            found = [p for p in found if not {files.real(p), *files.real(p).parents} & others]
             if not found:
                 raise ValueError(f"{given}: no pictures but masks and earlier results")
-        kept += found
-    return list(dict.fromkeys(kept))
+        for path in found:
+            kept.setdefault(files.real(path), path)
+    return list(kept.values())
 
 
 if __name__ == "__main__":

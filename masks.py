@@ -33,7 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser().parse_args(arguments)
     size = (args.height or args.size, args.width or args.size)
     for number in range(args.count):
-        mask = masks.make(args.kind, size, args.seed + number, args.fraction, args.center_scale)
+        mask = masks.make(
+            args.kind,
+            size,
+            seed=args.seed + number,
+            fraction=args.fraction,
+            center_scale=args.center_scale,
+        )
         path = args.out
         if args.count > 1:
             path = path.with_stem(f"{path.stem}_{number:04d}")

@@ -93,14 +93,17 @@ def main() -> int:
     arguments = parser().parse_args()
 
     from measuring import gallery, sampling
-    from pictures import codecs, files, grids
+    from pictures import codecs, files, formats, grids
     from training import checkpoint
 
     mode = next((m for m in ("walk", "arithmetic", "nearest") if getattr(arguments, m)), "grid")
     name = "walk.gif" if mode == "walk" else f"{mode}.png"
     out = arguments.out or Path("samples") / name
-    if mode != "grid" and out.suffix.lower() not in (".gif", *files.SUFFIXES):
+    wrong = out.suffix.lower() not in grids.ANIMATIONS if mode == "walk" else not out.suffix
+    if mode != "grid" and wrong:
         raise ValueError(f"--out {out}: --{mode} makes one picture; choose a name like {name}")
+    if mode != "walk" and out.suffix:
+        formats.for_writing(out)
     paths = readable = files.find([arguments.nearest]) if arguments.nearest else []
     folder = checkpoint.choose(arguments.checkpoint_dir, kind="dcgan")
     cli.import_tensorflow()
@@ -132,10 +135,11 @@ def main() -> int:
                 samples, numbers, paths=readable, pictures=pictures, arguments=arguments
             ),
         )
-    elif out.suffix.lower() in files.SUFFIXES:
+    elif out.suffix:
         codecs.write(out, grids.grid(codecs.to_bytes(model.generate(latents(numbers)))))
     else:
-        sampling.write_each(model, latents(numbers), numbers=numbers, folder=out)
+        with files.locked(out):
+            sampling.write_each(model, latents(numbers), numbers=numbers, folder=out)
     print(out)
     return cli.status(len(paths) - len(readable), len(paths))
 

@@ -115,17 +115,19 @@ def add_unalign(unalign: argparse.ArgumentParser) -> None:
 
 def align(args: argparse.Namespace) -> int:
     settings = run.Settings(
-        args.landmarks,
-        args.size,
-        args.transform,
-        args.scale,
-        args.border,
-        args.all_faces,
-        args.skip_multi,
-        vars(args).get("dlib_face_predictor"),
+        landmarks=args.landmarks,
+        size=args.size,
+        transform=args.transform,
+        scale=args.scale,
+        border=args.border,
+        all_faces=args.all_faces,
+        skip_multi=args.skip_multi,
+        predictor=vars(args).get("dlib_face_predictor"),
     )
     counts, notes, earlier, failures, told = Counter(), Counter(), 0, [], time.monotonic()
-    for record, before in run.align(args.input, args.out, settings, args.keep_tree, args.workers):
+    for record, before in run.align(
+        args.input, args.out, settings, keep_tree=args.keep_tree, workers=args.workers
+    ):
         counts[record["status"]] += 1
         notes.update(record.get("notes", ()))
         earlier += before

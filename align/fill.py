@@ -39,7 +39,7 @@ def fill(generated: Piece, mismatch: Piece, hole: np.ndarray, method: str) -> np
     if method == "none" or not len(values) or hole.all():
         return np.clip(values, -1, 1)
     if block > 1:
-        values = values + _coarse_correction(mismatch, hole, block, method)
+        values = values + _coarse_correction(mismatch, hole, block=block, method=method)
     elif method == "poisson":
         values = values + _membrane(mismatch, hole)
     else:
@@ -69,7 +69,7 @@ def _membrane(mismatch: Piece, hole: np.ndarray) -> np.ndarray:
 
 def _coarse_correction(mismatch: Piece, hole: np.ndarray, block: int, method: str) -> np.ndarray:
     """What blending adds in the hole, (pixels, C), by way of means over blocks of pixels."""
-    field = _block_field(mismatch, hole, block, method)
+    field = _block_field(mismatch, hole, block=block, method=method)
     reach = 2 * block  # over which fine detail fades out
 
     def correction(box: Box) -> np.ndarray:
@@ -108,7 +108,7 @@ def _block_field(mismatch: Piece, hole: np.ndarray, block: int, method: str) -> 
             means = np.zeros((*share.shape, found.shape[2]), np.float32)
         cut(means, box)[:] = found
     # Blended onto black, a picture of half the mismatch (-1 to 1) shows the correction alone.
-    return 2 * blending.blend(means / 2, np.zeros_like(means), np.sign(known), method)
+    return 2 * blending.blend(means / 2, np.zeros_like(means), mask=np.sign(known), method=method)
 
 
 def _enlarged(field: np.ndarray, box: Box, block: int) -> np.ndarray:
@@ -133,4 +133,4 @@ def from_around(pixels: np.ndarray, hole: np.ndarray) -> np.ndarray:
     def around(box: Box) -> np.ndarray:
         return np.where(cut(hole, box)[..., None], 0, to_float(cut(pixels, box)))
 
-    return fill(nothing, around, hole, "poisson")
+    return fill(nothing, around, hole=hole, method="poisson")

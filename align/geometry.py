@@ -53,7 +53,7 @@ def matrix(
 ) -> np.ndarray:
     """The matrix that aligns a face by three of its 68 landmarks (68, 2)."""
     points = np.asarray(landmarks)[list(ANCHORS.get(anchors, ()))]
-    return matrix_from_points(points, anchors, size, scale, transform)
+    return matrix_from_points(points, anchors, size=size, scale=scale, transform=transform)
 
 
 def matrix_from_points(
@@ -138,7 +138,7 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: int, border: str = "consta
     bilinear sampling alone would pick single pixels out of it.
     """
     box, matrix, block = _crop(matrix, size, image.shape)
-    return _sample(block_means(cut(image, box), block), matrix, size, border)
+    return _sample(block_means(cut(image, box), block), matrix, size=size, border=border)
 
 
 def _crop(matrix: np.ndarray, size: int, shape: tuple[int, ...]) -> tuple[Box, np.ndarray, int]:
@@ -192,7 +192,7 @@ def warp_masked(
 
     def sample(part: Callable[[Box], np.ndarray]) -> np.ndarray:
         """Of floats, of which there are as many as the face needs, not as the photograph has."""
-        return _sample(_means(part, hidden.shape, block), matrix, size, border)
+        return _sample(_means(part, hidden.shape, block), matrix, size=size, border=border)
 
     def shown(rows: Box) -> np.ndarray:
         values = cut(image, rows).astype(np.float32)
@@ -227,7 +227,7 @@ def unwarp(
     square, and float32 (h, w, 1) of what unwarp_hole says.
     """
     whole = (0, 0, box[2] - box[0], box[3] - box[1])
-    hole = unwarp_hole(mask, len(face), matrix, box)
+    hole = unwarp_hole(mask, len(face), matrix=matrix, box=box)
     return Unwarped(face, matrix, box).piece(whole), 1 - hole[..., None].astype(np.float32)
 
 
@@ -289,7 +289,7 @@ def unwarp_mask(mask: np.ndarray, matrix: np.ndarray, shape: tuple[int, ...]) ->
     """A mask drawn on the aligned face (S, S, 1) as the photograph's: float32 (H, W, 1)."""
     box = region(matrix, len(mask), shape)
     whole = np.ones((*shape[:2], 1), np.float32)
-    cut(whole, box)[unwarp_hole(mask, len(mask), matrix, box)] = 0
+    cut(whole, box)[unwarp_hole(mask, len(mask), matrix=matrix, box=box)] = 0
     return whole
 
 

@@ -39,7 +39,7 @@ def unalign(
     faces = files.Namesakes(completed)
     masks_of = mask and files.Namesakes(mask)
     pasted = [
-        (record, [_Pasted.of(face, aligned, faces, masks_of) for face in entries])
+        (record, [_Pasted.of(face, aligned, faces=faces, masks_of=masks_of) for face in entries])
         for record in records
         if (
             entries := [
@@ -125,7 +125,14 @@ def paste_back(
     A generated face serves better than the completed one, into which the known pixels are already
     pasted: those hide from the blending how far the generated ones are off.
     """
-    box, hole, filled = filling(photograph, face, matrix, face_mask, photograph_mask, blend)
+    box, hole, filled = filling(
+        photograph,
+        face,
+        matrix=matrix,
+        face_mask=face_mask,
+        photograph_mask=photograph_mask,
+        blend=blend,
+    )
     result = photograph.copy()
     geometry.cut(result, box)[hole] = codecs.to_bytes(filled)
     return result
@@ -138,15 +145,19 @@ def filling(
     face_mask: np.ndarray | None = None,
     photograph_mask: np.ndarray | None = None,
     blend: str = "poisson",
+    seen: np.ndarray | None = None,
 ) -> tuple[geometry.Box, np.ndarray, np.ndarray]:
     """What paste_back fills: a box of the photograph, bool (h, w) of it, and float32 (pixels, C) in
-    [-1, 1], one row for each True."""
+    [-1, 1], one row for each True. Pixels that are not `seen`, bool (H, W), are not known either,
+    as they are transparent."""
     box = geometry.region(matrix, len(face), photograph.shape)
-    hole = geometry.unwarp_hole(face_mask, len(face), matrix, box)
+    hole = geometry.unwarp_hole(face_mask, len(face), matrix=matrix, box=box)
     visible = ~hole
     if photograph_mask is not None:
         visible = geometry.cut(photograph_mask, box)[..., 0] > 0
         hole &= ~visible
+    if seen is not None:
+        visible = visible & geometry.cut(seen, box)
     face = codecs.to_float(face) if face.dtype == np.uint8 else face
     unwarped = geometry.Unwarped(_like(face, photograph), matrix, box)
     part = geometry.cut(photograph, box)
@@ -156,7 +167,7 @@ def filling(
         difference = codecs.to_float(geometry.cut(part, piece)) - unwarped.piece(piece)
         return np.where(geometry.cut(visible, piece)[..., None], difference, 0)
 
-    return box, hole, fill(unwarped.piece, mismatch, hole, blend)
+    return box, hole, fill(unwarped.piece, mismatch, hole=hole, method=blend)
 
 
 def _like(face: np.ndarray, photograph: np.ndarray) -> np.ndarray:

@@ -70,7 +70,16 @@ def align(
     with files.locked(out):
         earlier = {record["source"]: record for record in manifest.read(out)}
         _check_settings(earlier.values(), settings, out)
-        jobs = list(_jobs(inputs, Path(source), out, settings, keep_tree, earlier))
+        jobs = list(
+            _jobs(
+                inputs,
+                Path(source),
+                out=out,
+                settings=settings,
+                keep_tree=keep_tree,
+                earlier=earlier,
+            )
+        )
         todo = [job for job in jobs if not _is_done(earlier.get(job.source), out)]
         for job in todo:
             earlier.pop(job.source, None)
@@ -115,7 +124,7 @@ def _jobs(
     for path, source in zip(inputs, sources, strict=True):
         if source not in given:
             given[source] = names.give(*_candidates(path, root, keep_tree))
-        yield Job(path, source, out, given[source])
+        yield Job(path, source, out=out, name=given[source])
 
 
 def _candidates(path: Path, root: Path, keep_tree: bool) -> list[str]:
@@ -156,7 +165,7 @@ def _align_all(jobs: list[Job], settings: Settings, workers: int) -> Iterator[di
     context = multiprocessing.get_context("spawn")  # forking a process with threads can deadlock
     pool = ProcessPoolExecutor(workers, context, initializer=_start_worker)
     try:
-        yield from _in_order(pool, jobs, settings, WAITING_PER_WORKER * workers)
+        yield from _in_order(pool, jobs, settings=settings, waiting=WAITING_PER_WORKER * workers)
     except BrokenProcessPool:
         raise ValueError(
             "a worker process was ended from outside, perhaps for its memory: run "
@@ -199,13 +208,13 @@ def align_picture(job: Job, settings: Settings) -> dict:
         return record | {"reason": reason, "settings": _recorded(settings)}
     record |= {"source_size": list(size)} | ({"notes": list(notes)} if notes else {})
     found = landmarks.find_faces(image, settings.predictor)
-    placed = [place for face in found if (place := _place(face, settings, image, size))]
+    placed = [place for face in found if (place := _place(face, settings, image=image, size=size))]
     if not placed:
         record |= {"status": "no face", "reason": "no face found"}
     elif len(found) > 1 and settings.skip_multi:
         record |= {"status": "several faces", "reason": f"{len(found)} faces, and --skipMulti"}
     else:
-        faces = _write_faces(image, size, placed, job, settings)
+        faces = _write_faces(image, size, placed=placed, job=job, settings=settings)
         record |= {"status": "aligned", **faces[0]}
         if settings.all_faces:
             record["others"] = faces[1:]
@@ -222,7 +231,11 @@ def _place(
     factors = size / np.array(image.shape[1::-1])
     try:
         matrix = geometry.matrix(
-            face.landmarks, settings.landmarks, settings.size, settings.scale, settings.transform
+            face.landmarks,
+            settings.landmarks,
+            size=settings.size,
+            scale=settings.scale,
+            transform=settings.transform,
         )
     except ValueError:
         return None
@@ -240,7 +253,8 @@ def _write_faces(
         output = f"{job.name}-face{number}.png" if settings.all_faces else f"{job.name}.png"
         in_image = geometry.for_photograph(matrix, np.array(image.shape[1::-1]) / size)
         codecs.write(
-            job.out / output, geometry.warp(image, in_image, settings.size, settings.border)
+            job.out / output,
+            geometry.warp(image, in_image, size=settings.size, border=settings.border),
         )
         written.append({"box": box, "matrix": matrix.tolist(), "output": output})
     return written

@@ -9,6 +9,7 @@ exception, because that mask means to give them.
 import dataclasses
 import math
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -27,7 +28,9 @@ THIN = 0.05  # of a picture's shorter side: holes that reach this far beyond the
 
 @dataclass(frozen=True)
 class Hole:
-    """Which pixels are hidden: a mask file (white = hole), transparency, or a built-in kind.
+    """Which pixels are hidden: a mask file, transparency, or a built-in kind.
+
+    paint: what of a mask file is the hole, one of masks.PAINTS; None where the file tells it.
 
     A built-in mask is made on the model's square; files and transparency count in the picture's
     own pixels, and so does dilate with them. With a file or transparency, kind counts for nothing.
@@ -38,7 +41,7 @@ class Hole:
     fraction: float = 0.2
     center_scale: float = 0.25
     file: Path | None = None
-    invert: bool = False
+    paint: str | None = None
     alpha: bool = False
     dilate: int = 0
 
@@ -83,39 +86,43 @@ class Case:
         """The picture on the model's square as it came, hole included: float32 (S, S, C)."""
         return _whole(self.picture, self.matrix, *self.square.shape[1:])
 
-    def beyond(self) -> np.ndarray:
-        """Which pixels of the hole, bool (H, W, 1), lie outside the model's square."""
-        return _beyond(self.mask, self.matrix, len(self.square))
-
 
 @dataclass(frozen=True)
 class Waiting:
-    """A case while others of its batch are made ready, without its picture, for which there is no
-    room. data: the file as it came; hole: the mask's, compressed; shape: (H, W, 1) of the mask;
-    before: the whole square, float32 (S, S, C)."""
+    """A picture while others of its batch are made ready, itself left out, as there is no room.
 
-    case: Case
+    cases: of each of its faces; data: the file as it came; hole: the mask's, compressed; shape: (H,
+    W, 1) of the mask; before: the whole square of each case, float32 (S, S, C).
+    """
+
+    cases: list[Case]
     data: bytes
     hole: bytes
     shape: tuple[int, int, int]
-    before: np.ndarray
+    before: list[np.ndarray]
 
     @classmethod
-    def of(cls, case: Case, data: bytes) -> Self:
+    def of(cls, cases: Sequence[Case], data: bytes) -> Self:
+        mask = cases[0].mask
         return cls(
-            case=dataclasses.replace(case, picture=None, mask=None),
+            cases=[dataclasses.replace(case, picture=None, mask=None) for case in cases],
             data=data,
-            hole=zlib.compress(np.packbits(case.mask == 0), level=1),
-            shape=case.mask.shape,
-            before=case.whole(),
+            hole=zlib.compress(np.packbits(mask == 0), level=1),
+            shape=mask.shape,
+            before=[case.whole() for case in cases],
         )
 
-    def ready(self) -> Case:
-        """The case as it was, its file decoded again."""
+    @property
+    def path(self) -> Path:
+        return self.cases[0].path
+
+    def ready(self) -> list[Case]:
+        """The cases as they were, their file decoded again."""
         bits = np.frombuffer(zlib.decompress(self.hole), np.uint8)
         hole = np.unpackbits(bits, count=math.prod(self.shape)).reshape(self.shape)
-        picture = codecs.decode(self.data, self.case.path)
-        return dataclasses.replace(self.case, picture=picture, mask=1 - hole.astype(np.float32))
+        picture = codecs.decode(self.data, self.path)
+        mask = 1 - hole.astype(np.float32)
+        return [dataclasses.replace(case, picture=picture, mask=mask) for case in self.cases]
 
 
 def prepare(
@@ -129,12 +136,12 @@ def prepare(
 ) -> Case:
     """Read a picture, hide its hole, and place it on a square of `size` pixels.
 
-    fit: "resize", or "face" to align the largest face found, or the one whose three `face_points`
-    (inner corners of the eyes, bottom lip; x, y in pixels) are given. The face is looked for with
-    the hole hidden; but a built-in hole has no place before there is a face, and is put on the one
-    found in the whole picture. keep_tone: whether a toned picture, sepia or grey, stays so. Raises
-    ValueError, naming the file, where it cannot be read, hides nothing or everything, or no face is
-    found.
+    fit: "resize", or "face" to align the face that the hole touches, or the one whose three
+    `face_points` (inner corners of the eyes, bottom lip; x, y in pixels) are given. The face is
+    looked for with the hole hidden; but a built-in hole has no place before there is a face, and is
+    put on the largest found in the whole picture. keep_tone: whether a toned picture, sepia or
+    grey, stays so. Raises ValueError, naming the file, where it cannot be read, hides nothing or
+    everything, or no face is found.
     """
     return place(
         path,
@@ -158,27 +165,84 @@ def place(
     face_points: np.ndarray | None = None,
     keep_tone: bool = False,
 ) -> Case:
-    """`prepare` for a picture already read; path names it in messages.
+    """`prepare` for a picture already read; path names it in messages. Of several faces that the
+    hole touches, the one with most of it."""
+    return place_all(
+        path,
+        picture,
+        size=size,
+        channels=channels,
+        hole=hole,
+        fit=fit,
+        face_points=face_points,
+        keep_tone=keep_tone,
+    )[0]
+
+
+def place_all(
+    path: Path,
+    picture: codecs.Picture,
+    size: int,
+    channels: int,
+    hole: Hole,
+    fit: str = "resize",
+    face_points: np.ndarray | None = None,
+    keep_tone: bool = False,
+) -> list[Case]:
+    """A picture as a case, or with fit "face" as one for each face that the hole touches, the one
+    with most of it first: to be completed one after the other.
 
     What a file or transparency hides, hides every pixel of the square that it reaches into. A
     built-in hole is made on the square, which is hidden exactly where it says; in the picture it
     is what lies under that, and a pixel of the square at its edge is made of those that remain.
+    What is fully transparent in the picture is not known, but no part of the hole.
     """
     mask = _given_mask(path, picture, hole)
     if face_points is not None:
-        matrix = points_matrix(face_points, size)
+        matrices = [points_matrix(face_points, size)]
     elif fit == "face":
-        matrix = _face_matrix(path, picture.pixels, mask, size)
+        matrices = _face_matrices(path, picture.pixels, mask=mask, size=size)
     else:
-        matrix = square_matrix(picture.pixels.shape[:2], size)
+        matrices = [square_matrix(picture.pixels.shape[:2], size)]
     if mask is not None:
-        _check_reach(path, mask, matrix, size)
-        square, square_mask = geometry.warp_masked(picture.pixels, mask, matrix, size)
-    else:
+        _check_reach(path, mask, matrices=matrices, size=size)
+    return [
+        _placed(
+            path,
+            picture,
+            mask=mask,
+            matrix=matrix,
+            size=size,
+            channels=channels,
+            hole=hole,
+            keep_tone=keep_tone,
+        )
+        for matrix in matrices
+    ]
+
+
+def _placed(
+    path: Path,
+    picture: codecs.Picture,
+    mask: np.ndarray | None,
+    matrix: np.ndarray,
+    size: int,
+    channels: int,
+    hole: Hole,
+    keep_tone: bool,
+) -> Case:
+    """A picture on one square; mask: (H, W, 1), or None for a built-in hole."""
+    partly = mask is None
+    if partly:
         asked = hole.built_in(size)
         mask = geometry.unwarp_mask(asked, matrix, picture.pixels.shape)
-        square, seen = geometry.warp_masked(picture.pixels, mask, matrix, size, partly=True)
-        square_mask = asked * seen  # nothing is seen where pixels of the picture are the larger
+    seen = seen_of(picture)
+    known = mask if seen is None else mask * seen[..., None]
+    square, square_mask = geometry.warp_masked(
+        picture.pixels, known, matrix=matrix, size=size, partly=partly
+    )
+    if partly:  # nothing is seen where pixels of the picture are larger than the square's
+        square_mask = asked * square_mask
     if not (hole.lowres or square_mask.any()):
         raise ValueError(
             f"{path}: the hole hides everything that the model would see, as a pixel of its "
@@ -186,11 +250,25 @@ def place(
         )
     means = None
     if hole.lowres:
-        whole = _whole(picture, matrix, size, channels)
+        whole = _whole(picture, matrix, size=size, channels=channels)
         means = averages.block_means(whole, size // LOWRES_BLOCKS)
     square = with_channels(codecs.to_float(square), channels)
-    kept = tone.of(picture.pixels, mask[..., 0] > 0) if keep_tone and channels == 3 else None
-    return Case(Path(path), picture, mask, matrix, square, square_mask, means, kept)
+    kept = tone.of(picture.pixels, known[..., 0] > 0) if keep_tone and channels == 3 else None
+    return Case(
+        path=Path(path),
+        picture=picture,
+        mask=mask,
+        matrix=matrix,
+        square=square,
+        square_mask=square_mask,
+        means=means,
+        tone=kept,
+    )
+
+
+def seen_of(picture: codecs.Picture) -> np.ndarray | None:
+    """Which pixels of a picture are not fully transparent, bool (H, W); None where all are."""
+    return None if picture.alpha is None or picture.alpha.all() else picture.alpha > 0
 
 
 def _whole(picture: codecs.Picture, matrix: np.ndarray, size: int, channels: int) -> np.ndarray:
@@ -206,9 +284,7 @@ def _given_mask(path: Path, picture: codecs.Picture, hole: Hole) -> np.ndarray |
             raise ValueError(f"{path}: has no transparency, which --mask-alpha takes as the hole")
         mask = masks.from_alpha(picture.alpha, path)
     elif hole.file:
-        mask = masks.from_file(
-            hole.file, picture.pixels.shape[:2], "black" if hole.invert else None, picture.turn
-        )
+        mask = masks.from_file(hole.file, picture.pixels.shape[:2], hole.paint, picture.turn)
     else:
         return None
     return masks.dilate(mask, hole.dilate)
@@ -233,38 +309,75 @@ def square_matrix(shape: tuple[int, int], size: int) -> np.ndarray:
     return np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
 
 
-def _face_matrix(path: Path, pixels: np.ndarray, mask: np.ndarray | None, size: int) -> np.ndarray:
-    known = pixels
-    if mask is not None and mask.any():
-        # The hole gets the mean of what is known: no edge for the detector.
-        mean = pixels[mask[..., 0] > 0].mean(axis=0)
-        known = np.where(mask > 0, pixels, mean.round()).astype(np.uint8)
-    faces = landmarks.find_faces(known)
+def _face_matrices(
+    path: Path, pixels: np.ndarray, mask: np.ndarray | None, size: int
+) -> list[np.ndarray]:
+    """Of the faces that the hole touches, the one with most of it first, and others as far as they
+    have more of it; without a mask, of the largest face."""
+    hole = None if mask is None else mask[..., 0] == 0
+    faces = landmarks.find_faces(pixels if hole is None else _blanked(pixels, hole))
     if not faces:
         raise ValueError(
             f"{path}: no face found; where the hole hides eyes or mouth, give --face-points "
             "x,y x,y x,y (inner corners of the eyes, left one first, and bottom lip)"
         )
-    return geometry.matrix(faces[0].landmarks, ANCHORS, size)
+    matrices = [geometry.matrix(face.landmarks, ANCHORS, size) for face in faces]
+    if hole is None:
+        return matrices[:1]
+    before = np.count_nonzero(hole)
+    share = [before - np.count_nonzero(_beyond(hole, [matrix], size)) for matrix in matrices]
+    touched = []
+    for number in np.argsort(share)[::-1]:
+        left = np.count_nonzero(_beyond(hole, [*touched, matrices[number]], size))
+        if left < before:
+            touched.append(matrices[number])
+            before = left
+    if not touched:
+        places = ", ".join("{},{} to {},{}".format(*face.box) for face in faces)
+        raise ValueError(
+            f"{path}: the hole touches none of the faces found (at {places}); give --face-points "
+            "x,y x,y x,y for the one it is in, or leave --face out"
+        )
+    return touched
 
 
-def _check_reach(path: Path, mask: np.ndarray, matrix: np.ndarray, size: int) -> None:
-    rest = _beyond(mask, matrix, size)[..., 0]
+def _blanked(pixels: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """With the mean of what is known in the hole, which shows a detector no edge."""
+    if hole.all():
+        return pixels
+    known = pixels.copy()
+    mean = cv2.mean(pixels, mask=np.uint8(~hole))[: pixels.shape[2]]
+    known[hole] = np.round(mean).astype(np.uint8)
+    return known
+
+
+def _check_reach(path: Path, mask: np.ndarray, matrices: list[np.ndarray], size: int) -> None:
+    hole = mask[..., 0] == 0
+    rest = _beyond(hole, matrices, size)
     if not rest.any():
         return
     part = geometry.cut(rest, geometry.bounds(rest, margin=1)).astype(np.uint8)
     depth = cv2.distanceTransform(part, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    if depth.max() > THIN * min(rest.shape) or rest.sum() == (mask == 0).sum():
+    if depth.max() > THIN * min(rest.shape) or rest.sum() == hole.sum():
         raise ValueError(
             f"{path}: {int(rest.sum()):,} pixels of the hole lie outside the square that is "
-            "completed (the centre square, or with --face the face); crop the picture around it"
+            "completed (the centre square, or with --face the face); crop the picture around it, "
+            "or with several faces complete one after the other, by --face-points"
         )
 
 
-def _beyond(mask: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-    rest = mask == 0
-    box = geometry.region(matrix, size, mask.shape)
-    geometry.cut(rest, box)[..., 0] &= ~geometry.unwarp_hole(None, size, matrix, box)
+def beyond(cases: Sequence[Case]) -> np.ndarray:
+    """Which pixels of a picture's hole, bool (H, W), lie outside the squares of all its cases."""
+    matrices = [case.matrix for case in cases]
+    return _beyond(cases[0].mask[..., 0] == 0, matrices, len(cases[0].square))
+
+
+def _beyond(hole: np.ndarray, matrices: Sequence[np.ndarray], size: int) -> np.ndarray:
+    """Which pixels of a hole, bool (H, W), lie outside all of these squares."""
+    rest = hole.copy()
+    for matrix in matrices:
+        box = geometry.region(matrix, size, hole.shape)
+        geometry.cut(rest, box)[:] &= ~geometry.unwarp_hole(None, size, matrix, box)
     return rest
 
 

@@ -1,33 +1,43 @@
-"""From what a completer made to a finished picture: pasted back, blended, its kind kept."""
+"""From what a completer made to a finished picture: pasted back and blended."""
 
-import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
 from align import geometry
 from align.fill import from_around
 from align.paste import filling
-from completion.case import Case
+from completion.case import Case, seen_of
 from pictures import blend, codecs, tone
 
 
 def finish(case: Case, generated: np.ndarray, method: str) -> np.ndarray:
-    """The picture, uint8 (H, W, C), with its hole filled from a generated square, float32 (S, S, C)
-    in [-1, 1], and blended.
+    """finish_all for a picture of one case: generated is float32 (S, S, C) in [-1, 1]."""
+    return finish_all([case], [generated], method)
 
-    Known pixels are bit for bit what they were. What the hole has beyond the model's square, the
+
+def finish_all(cases: Sequence[Case], generated: Sequence[np.ndarray], method: str) -> np.ndarray:
+    """The picture, uint8 (H, W, C), with its hole filled from the generated squares of its cases,
+    float32 (S, S, C) in [-1, 1], and blended, one after the other.
+
+    Known pixels are bit for bit what they were. What the hole has beyond the model's squares, the
     ends of a scratch, is filled smoothly from what is around it.
     """
-    pixels = case.picture.pixels
-    box, hole, filled = filling(
-        pixels, generated, case.matrix, photograph_mask=case.mask, blend=method
-    )
-    filled = _toned(filled, case.tone)
-    result = pixels.copy()
-    geometry.cut(result, box)[hole] = codecs.to_bytes(filled)
-    rest = case.beyond()[..., 0]
-    if rest.any():
-        result[rest] = codecs.to_bytes(from_around(result, rest))
+    picture = cases[0].picture
+    result, left = picture.pixels.copy(), cases[0].mask[..., 0] == 0
+    for case, square in zip(cases, generated, strict=True):
+        box, hole, filled = filling(
+            result,
+            square,
+            case.matrix,
+            photograph_mask=~left[..., None],
+            blend=method,
+            seen=seen_of(picture),
+        )
+        geometry.cut(result, box)[hole] = codecs.to_bytes(_toned(filled, case.tone))
+        geometry.cut(left, box)[hole] = False
+    if left.any():
+        result[left] = codecs.to_bytes(from_around(result, left))
     return result
 
 
@@ -44,11 +54,3 @@ def _toned(values: np.ndarray, own: np.ndarray | None) -> np.ndarray:
     if own is None:
         return values
     return np.float32(tone.apply(own, (values + 1) * 127.5) / 127.5 - 1)
-
-
-def like_input(case: Case) -> codecs.Picture:
-    """The input's kind of picture, for codecs.write; what is filled is opaque from now on."""
-    if case.picture.alpha is None:
-        return case.picture
-    alpha = np.where(case.mask[..., 0] > 0, case.picture.alpha, 255).astype(np.uint8)
-    return dataclasses.replace(case.picture, alpha=alpha)

@@ -13,8 +13,8 @@ from tqdm import tqdm
 import cli
 from align import geometry
 from completion import Completer, Moment, ranked
-from completion.case import Case, Hole, Waiting, place, points_matrix
-from completion.finish import finish, square_result
+from completion.case import Case, Hole, Waiting, beyond, place_all, points_matrix
+from completion.finish import finish_all, square_result
 from completion.options import Options
 from completion.outputs import Batch, Results, modified
 from measuring import metrics
@@ -51,12 +51,15 @@ class Job:
         file = self.masks_of[path] if self.masks_of else None
         return dataclasses.replace(self.hole, file=file)
 
-    def case(self, path: Path, data: bytes) -> Case:
-        """One picture, from the bytes of its file, hidden and placed. Raises ValueError, naming the
-        file."""
-        case = place(
+    def cases(self, path: Path, data: bytes) -> list[Case]:
+        """One picture, from the bytes of its file, hidden and placed; several where its hole
+        touches several faces. Raises ValueError, naming the file."""
+        picture = codecs.decode(data, path)
+        for note in (*picture.notes, *self._lost(path, picture)):
+            cli.tell(f"{path}: {note}")
+        cases = place_all(
             path,
-            codecs.decode(data, path),
+            picture,
             size=self.completer.size,
             channels=self.completer.channels,
             hole=self.hole_of(path),
@@ -65,8 +68,15 @@ class Job:
             keep_tone=self.options.keep_tone,
         )
         if self.references:
-            self.truth(case)  # a wrong one is better named now than after the search
-        return case
+            self.truth(cases[0])  # a wrong one is better named now than after the search
+        return cases
+
+    def _lost(self, path: Path, picture: codecs.Picture) -> list[str]:
+        """What of it the results cannot hold; better known now than after the search, too."""
+        try:
+            return codecs.what_is_lost(picture, f"{path.stem}.{self.suffix}")
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}; choose another --format") from None
 
     def truth(self, case: Case) -> np.ndarray | None:
         """The true picture, uint8 (H, W, C), where it is known: given, or under a built-in hole.
@@ -102,7 +112,7 @@ def preview(job: Job, paths: Sequence[Path]) -> int:
     """Write each picture with its hole tinted to OUT/preview; returns how many could not be."""
     names = Results(job.out_dir / "preview", "png").names(paths)
     shown = 0
-    for case, _ in _cases(job, paths):
+    for (case, *_), _ in _cases(job, paths):
         tinted = masks.overlay(case.picture.pixels, case.mask)
         codecs.write(job.out_dir / "preview" / f"{names[case.path]}.png", tinted)
         shown += 1
@@ -115,24 +125,24 @@ def run(job: Job, paths: Sequence[Path]) -> tuple[int, int, int]:
     remaining = [path for path in paths if not results.is_done(path, job.settings(path))]
     names = results.names(remaining)
     completed = 0
-    waiting = (Waiting.of(case, data) for case, data in _cases(job, remaining))
+    waiting = (Waiting.of(cases, data) for cases, data in _cases(job, remaining))
     with results.reporting():
         for batch in _batches(waiting, job.batch_size):
             for end in _complete(job, batch):
-                completed += _finish(job, end, names[end.waiting.case.path], results)
+                completed += _finish(job, end, names[end.waiting.path], results)
     return completed, len(paths) - len(remaining), len(remaining) - completed
 
 
-def _cases(job: Job, paths: Sequence[Path]) -> Iterator[tuple[Case, bytes]]:
+def _cases(job: Job, paths: Sequence[Path]) -> Iterator[tuple[list[Case], bytes]]:
     """What can be completed, and the bytes of its file; the others are named."""
     for path in paths:
         try:
             data = codecs.load(path)
-            case = job.case(path, data)
+            cases = job.cases(path, data)
         except (ValueError, OSError) as error:
             cli.pass_over(error)
             continue
-        yield case, data
+        yield cases, data
 
 
 def _batches(waiting: Iterable[Waiting], most: int) -> Iterator[list[Waiting]]:
@@ -148,35 +158,45 @@ def _batches(waiting: Iterable[Waiting], most: int) -> Iterator[list[Waiting]]:
 
 @dataclass(frozen=True)
 class _End:
-    """What came of one case. generated: float (A, S, S, C) of its alternatives, best first."""
+    """What came of one picture. generated: of each case, float (A, S, S, C) of its alternatives,
+    best first."""
 
     waiting: Waiting
-    generated: np.ndarray
+    generated: list[np.ndarray]
     measured: dict
 
 
 def _complete(job: Job, waiting: Sequence[Waiting]) -> Iterator[_End]:
     started = time.perf_counter()
-    cases = [one.case for one in waiting]
+    cases = [case for one in waiting for case in one.cases]
     batch = Batch(job.out_dir, cases)
-    batch.before(np.stack([one.before for one in waiting]))
+    batch.before(np.stack([square for one in waiting for square in one.before]))
     ends = []  # the first and the last moment of each alternative
     for alternative in range(job.options.alternatives):
         ends.append(_moments(job, cases, alternative, batch if alternative == 0 else None))
     batch.close()
     seconds = (time.perf_counter() - started) / len(cases)
-    for i, one in enumerate(waiting):
-        order = ranked(job.completer, one.case, [last.generated[i] for _, last in ends])
-        best_first = [ends[draw] for draw in order]
-        first, last = best_first[0]
-        measured = {"steps": last.step, "seconds": seconds}
+    row = 0
+    for one in waiting:
+        rows = range(row, row + len(one.cases))
+        row += len(one.cases)
+        orders = [
+            ranked(job.completer, case, [last.generated[i] for _, last in ends])
+            for i, case in zip(rows, one.cases, strict=True)
+        ]
+        first, last = ends[orders[0][0]]
+        measured = {"steps": last.step, "seconds": seconds * len(rows)}
         if last.loss is not None:
             measured |= {
-                "first_loss": _loss(first, i),
-                "last_loss": _loss(last, i),
-                "losses": [_loss(last, i) for _, last in best_first],
+                "first_loss": _loss(first, rows[0]),
+                "last_loss": _loss(last, rows[0]),
+                "losses": [_loss(ends[draw][1], rows[0]) for draw in orders[0]],
             }
-        yield _End(one, np.stack([last.generated[i] for _, last in best_first]), measured)
+        made = [
+            np.stack([ends[draw][1].generated[i] for draw in order])
+            for i, order in zip(rows, orders, strict=True)
+        ]
+        yield _End(one, made, measured)
 
 
 def _loss(moment: Moment, row: int) -> float | None:
@@ -185,26 +205,32 @@ def _loss(moment: Moment, row: int) -> float | None:
 
 def _finish(job: Job, end: _End, name: str, results: Results) -> bool:
     """Fill the picture and write it; whether that could be done."""
-    path = end.waiting.case.path
+    path = end.waiting.path
     try:
-        case = end.waiting.ready()
-        pictures = [finish(case, generated, job.options.blend) for generated in end.generated]
+        cases = end.waiting.ready()
+        case = cases[0]
+        pictures = [
+            finish_all(cases, generated, job.options.blend)
+            for generated in zip(*end.generated, strict=True)
+        ]
         measured = end.measured | _compared(job, case, pictures[0])
         written = results.write(case, name, pictures, job.settings(path), measured)
     except (ValueError, OSError) as error:
         cli.pass_over(error)
         return False
-    print(f"{written}: {_figures(case, measured)}")
+    print(f"{written}: {_figures(cases, measured)}")
     return True
 
 
-def _figures(case: Case, measured: dict) -> str:
+def _figures(cases: list[Case], measured: dict) -> str:
     figures = [f"{measured['steps']} steps"]
     if "last_loss" in measured:
         figures.insert(0, f"loss {measured['first_loss']:.1f} -> {measured['last_loss']:.1f}")
     if "psnr" in measured:
         figures.append(f"{measured['psnr']:.1f} dB in the hole")
-    if rest := int(case.beyond().sum()):
+    if len(cases) > 1:
+        figures.append(f"{len(cases)} faces")
+    if rest := np.count_nonzero(beyond(cases)):
         figures.append(f"{rest:,} pixels beyond its square filled from around")
     return ", ".join(figures)
 

@@ -10,10 +10,9 @@ import numpy as np
 
 from completion import Moment
 from completion.case import Case
-from completion.finish import like_input
 from pictures import codecs, grids
 from pictures.averages import block_means
-from pictures.files import replacing
+from pictures.files import Names, real, replacing, same_name
 
 COLUMNS = 8  # of the grids, as in the original
 LOG_LINES = 100  # of an image that wait to be written
@@ -35,7 +34,7 @@ WRITTEN = (
 def is_output(path: Path, out_dir: Path) -> bool:
     """Whether a picture is one that completions into out_dir have written."""
     try:
-        first = path.resolve().relative_to(out_dir.resolve()).parts[0]
+        first = real(path).relative_to(real(out_dir)).parts[0]
     except ValueError:
         return False
     return first in WRITTEN or first.startswith("batch_")
@@ -135,7 +134,6 @@ class Results:
         self._report, self._journal = self.folder / "report.json", self.folder / "report.jsonl"
         found = {e["result"]: e for e in _read_report(self._report) + _read_journal(self._journal)}
         self.entries = [e for result, e in found.items() if (self.folder / result).exists()]
-        self._names = {entry["name"] for entry in self.entries}
         self._by_input = defaultdict(list)
         for entry in self.entries:
             self._by_input[entry["input"]].append(entry)
@@ -150,40 +148,35 @@ class Results:
     def names(self, paths: Iterable[Path]) -> dict[Path, str]:
         """A name for each input that nothing else has: its stem, else its folder's before it."""
         paths = list(paths)
-        stems = Counter(path.stem for path in paths)
+        stems = Counter(same_name(path.stem).casefold() for path in paths)
+        files = (self.folder / "results").glob(f"*.{self.suffix}")
+        taken = [*(entry["name"] for entry in self.entries), *(file.stem for file in files)]
+        given = Names(taken, room=max(len(self.suffix), len("png")) + 1)
         names = {}
         for path in paths:
-            name = path.stem
-            if stems[name] > 1 or self._is_taken(name):
-                name = f"{path.resolve().parent.name}_{path.stem}"
-            number, unique = 2, name
-            while self._is_taken(unique):
-                unique, number = f"{name}-{number}", number + 1
-            self._names.add(unique)
-            names[path] = unique
+            longer = f"{real(path).parent.name}_{path.stem}"
+            alone = stems[same_name(path.stem).casefold()] == 1
+            candidates = (path.stem, longer) if alone else (longer,)
+            names[path] = given.give(*candidates, numbered="{}-{}")
         return names
-
-    def _is_taken(self, name: str) -> bool:
-        file = self.folder / "results" / f"{name}.{self.suffix}"
-        return name in self._names or file.exists()
 
     def write(
         self, case: Case, name: str, results: Sequence[np.ndarray], settings: dict, measured: dict
     ) -> Path:
         """Write one picture's results, best first, its mask, and its entry in the report."""
-        hole = codecs.to_bytes(1 - 2 * case.mask)
+        hole, kind = codecs.to_bytes(1 - 2 * case.mask), {"like": case.picture, "mask": case.mask}
         codecs.write(self.folder / "masks" / f"{name}.png", hole)
         if len(results) > 1:
             folder = self.folder / "alternatives" / name
             for number, result in enumerate(results, start=1):
-                codecs.write(folder / f"{number}.{self.suffix}", result, like=like_input(case))
+                codecs.write(folder / f"{number}.{self.suffix}", result, **kind)
             codecs.write(self.folder / "alternatives" / f"{name}.png", _sheet(results))
         path = self.folder / "results" / f"{name}.{self.suffix}"
         entry = {"name": name, "result": str(path.relative_to(self.folder))}
         entry |= _key(case.path, settings) | measured
         with self._journal.open("ab", buffering=0) as journal:  # one write, which nothing tears
             journal.write(json.dumps(entry).encode() + b"\n")
-        codecs.write(path, results[0], like=like_input(case))  # the last: it makes the entry count
+        codecs.write(path, results[0], **kind)  # the last: it makes the entry count
         self.entries.append(entry)
         return path
 

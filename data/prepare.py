@@ -58,7 +58,9 @@ def prepare(
         groups = [files[i : i + images_per_shard] for i in range(0, len(files), images_per_shard)]
         paths = [tfrecord.shard_path(out, i, len(groups)) for i in range(len(groups))]
         _remove_leftovers(out, paths)
-        kept = _make_shards(source, paths, groups, settings, workers or os.cpu_count())
+        kept = _make_shards(
+            source, paths, groups=groups, settings=settings, workers=workers or os.cpu_count()
+        )
         manifest = _manifest(paths, settings)
         if not manifest["count"]:
             name, reason = manifest["skipped"][0]
@@ -80,7 +82,7 @@ def _make_shards(
         done = _is_done(path, inputs)
         if not done:
             path.with_name(tfrecord.MANIFEST).unlink(missing_ok=True)
-            _make_shard(path, source, files, settings, inputs, stop)
+            _make_shard(path, source, files=files, settings=settings, inputs=inputs, stop=stop)
         return len(files), done
 
     bar = tqdm(total=sum(map(len, groups)), unit=" pictures", delay=1, leave=False)
@@ -215,7 +217,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = Settings(options.size, options.channels, options.crop)
     began = time.monotonic()
     manifest, kept = prepare(
-        options.source, options.out, settings, options.images_per_shard, options.workers
+        options.source,
+        options.out,
+        settings,
+        images_per_shard=options.images_per_shard,
+        workers=options.workers,
     )
     seconds = time.monotonic() - began
     for name, reason in manifest["skipped"]:

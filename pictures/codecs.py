@@ -10,6 +10,7 @@ import os
 import re
 import stat
 import struct
+import warnings
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -273,7 +274,9 @@ def _option(form: Format, name: str, value) -> dict:
 def _can_write(form: Format, mode: str, option: dict) -> bool:
     """Whether a format takes it: asked of the encoder, with a picture of one pixel."""
     try:
-        Image.new(mode, (1, 1)).save(io.BytesIO(), form.name, **form.options, **option)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            Image.new(mode, (1, 1)).save(io.BytesIO(), form.name, **form.options, **option)
     except Exception:  # encoders raise what they like: ValueError, struct.error, KeyError
         return False
     return True

@@ -20,7 +20,9 @@ def to_srgb(profile: bytes | None, mode: str) -> Convert | None:
     of such pictures.
     """
     space = "L" if mode == "L" else "RGB"
-    convert = _transform(_opened(profile, mode), ImageCms.createProfile("sRGB"), mode, "RGB")
+    convert = _transform(
+        _opened(profile, mode), ImageCms.createProfile("sRGB"), source_mode=mode, target_mode="RGB"
+    )
     if convert is None:
         return None
     if mode == space:
@@ -36,7 +38,9 @@ def from_srgb(profile: bytes | None, mode: str) -> Convert | None:
     """The way back, for a mode L or RGB."""
     if to_srgb(profile, mode) is None:
         return None
-    back = _transform(ImageCms.createProfile("sRGB"), _opened(profile, mode), "RGB", mode)
+    back = _transform(
+        ImageCms.createProfile("sRGB"), _opened(profile, mode), source_mode="RGB", target_mode=mode
+    )
     return back and (lambda image: back(image.convert("RGB")))
 
 

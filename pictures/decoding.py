@@ -59,14 +59,18 @@ def decode(data: bytes, most_pixels: int | None = None) -> tuple[dict, tuple[int
     return fields | {"turn": turn, "notes": (*notes, *said)}, size
 
 
+def size_in_file(data: bytes) -> tuple[int, int]:
+    """(width, height) as a file's header says, before any turn. Raises whatever the decoders do."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _opened(metadata.split(data)[0]).size
+
+
 def _opened(bare: bytes) -> Image.Image:
     known = formats.READ
     if _is_heic(bare):
-        if not importlib.util.find_spec("pillow_heif"):
+        if not can_read_heic():
             raise ValueError("HEIC: to read it, pip install pillow-heif")
-        import pillow_heif
-
-        pillow_heif.register_heif_opener()
         known = (formats.HEIC,)
     image = Image.open(io.BytesIO(bare), formats=known)
     if image.format == "TIFF":
@@ -93,6 +97,16 @@ def _loaded(image: Image.Image, bare: bytes) -> Image.Image:
         if ended.tobytes() != other.tobytes():
             raise
         return ended
+
+
+def can_read_heic() -> bool:
+    """Whether the package for it is installed; from then on Pillow reads it too."""
+    if not importlib.util.find_spec("pillow_heif"):
+        return False
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    return True
 
 
 def _is_heic(data: bytes) -> bool:

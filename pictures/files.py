@@ -43,10 +43,10 @@ def find(paths: Iterable[Path | str], tell: Callable[[str], None] = cli.tell) ->
             if others:
                 kinds = ", ".join(f"{n} {kind}" for kind, n in others.most_common())
                 tell(f"{path}: left out what is no picture: {kinds}")
-            for real, file in inside.items():
-                found.setdefault(real, file)
+            for file, inner in inside.items():
+                found.setdefault(file, inner)
         elif os.path.lexists(path):
-            found.setdefault(os.path.realpath(path), path)
+            found.setdefault(str(real(path)), path)
         else:
             raise ValueError(f"{path}: no such file or folder")
     return list(found.values())
@@ -59,11 +59,11 @@ def _below(folder: Path) -> tuple[dict[str, Path], Counter]:
     for parent, folders, names in os.walk(
         folder, followlinks=True, onerror=lambda error: unreadable.append(Path(error.filename))
     ):
-        real = os.path.realpath(parent)
-        if real in entered:
+        place = os.path.realpath(parent)
+        if place in entered:
             folders.clear()
             continue
-        entered.add(real)
+        entered.add(place)
         folders.sort()
         for name in names:
             path = Path(parent, name)
@@ -71,18 +71,20 @@ def _below(folder: Path) -> tuple[dict[str, Path], Counter]:
                 continue
             if name.lower().endswith(SUFFIXES):
                 linked = path.is_symlink()
-                found.append((linked, path, os.path.realpath(path) if linked else f"{real}/{name}"))
+                found.append((linked, path, str(real(path)) if linked else f"{place}/{name}"))
             else:
                 others[path.suffix.lower() or "without a suffix"] += 1
     once: dict[str, Path] = {}
-    for _, path, real in sorted(found):
-        once.setdefault(real, path)
+    for _, path, file in sorted(found):
+        once.setdefault(file, path)
     inside = sorted([*once.items(), *((str(p), p) for p in unreadable)], key=lambda pair: pair[1])
     return dict(inside), others
 
 
 def real(path: Path | str) -> Path:
-    """The path without links; of a link that leads nowhere or to itself, what is known of it."""
+    """The path without links, but a link that leads nowhere is itself."""
+    if os.path.islink(path) and not os.path.exists(path):
+        return Path(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
     return Path(os.path.realpath(path))
 
 
@@ -241,7 +243,7 @@ def set_aside(folder: Path | str, but: Iterable[str] = ()) -> Path:
     disk files are copied, and removed when all are there.
     """
     folder = Path(folder)
-    place = Path(os.path.abspath(folder))  # of ".", its name; of a link, the link's
+    place = folder if folder.name else Path(os.path.abspath(folder))  # "." has no name
     aside = next(p for n in count(1) if not (p := place.with_name(f"{place.name}-{n}")).exists())
     aside.mkdir()
     for path in folder.iterdir():

@@ -8,6 +8,8 @@ import numpy as np
 from pictures.codecs import to_pillow
 from pictures.files import replacing
 
+ANIMATIONS = (".gif", ".webp", ".png")  # suffixes of files that hold one
+
 
 def grid(pixels: np.ndarray, columns: int | None = None) -> np.ndarray:
     """uint8 (N, H, W, C) as one picture, row by row; about square unless `columns` is given."""

@@ -233,7 +233,7 @@ def _resize_hole(hole: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         before = hole.shape[axis]
         start = np.arange(length) * before // length
         stop = -(-np.arange(1, length + 1) * before // length)  # rounded up
-        hole = _window_sums(hole, start, stop, axis) > 0
+        hole = _window_sums(hole, start, stop=stop, axis=axis) > 0
     return hole
 
 
@@ -325,8 +325,8 @@ def neighbourhood_weights(mask: np.ndarray, window: int = 15) -> np.ndarray:
     for axis, length in enumerate(hole.shape):
         start = np.maximum(np.arange(length) - window // 2, 0)
         stop = np.minimum(np.arange(length) + window // 2 + 1, length)
-        hidden = _window_sums(hidden, start, stop, axis)
-        pixels = _window_sums(pixels, start, stop, axis)
+        hidden = _window_sums(hidden, start, stop=stop, axis=axis)
+        pixels = _window_sums(pixels, start, stop=stop, axis=axis)
     return mask * (hidden / pixels)[:, :, None].astype(np.float32)
 
 

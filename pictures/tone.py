@@ -24,8 +24,8 @@ def of(pixels: np.ndarray, known: np.ndarray) -> np.ndarray | None:
     """
     if pixels.shape[2] != 3:
         return None
-    rows = pixels[known].astype(np.float64)
-    rows = rows[:: max(1, len(rows) // MOST)]
+    rows = pixels[known]
+    rows = rows[:: max(1, len(rows) // MOST)].astype(np.float64)
     brightness = averages.grey(rows)[:, 0]
     if len(rows) < 16 or brightness.std() < LEAST_SPREAD:
         return None

@@ -10,16 +10,14 @@ have none), training.npz the variables of the optimisers, state.json the counter
 carries a checksum of every member, so a damaged file is noticed.
 """
 
-import fcntl
 import json
 import re
 import shutil
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -148,17 +146,6 @@ def tidy(folder: Path, step: int) -> None:
             path.rename(damaged)
 
 
-def set_aside(folder: Path) -> Path:
-    """Move the content of a training folder into folder-1 (or -2, ...) beside it; return that."""
-    folder = Path(folder)
-    aside = next(p for n in count(1) if not (p := folder.with_name(f"{folder.name}-{n}")).exists())
-    aside.mkdir()
-    for path in folder.iterdir():
-        if path.name != ".lock":
-            path.rename(aside / path.name)
-    return aside
-
-
 def exists(folder: Path) -> bool:
     """Whether `folder` is or holds a model of ours or of TensorFlow 1."""
     folder = Path(folder)
@@ -278,19 +265,6 @@ def cached(path: Path | None, name: str, fingerprint: str, make: Callable[[], Ar
     with suppress(OSError), replacing(place) as temporary:
         np.savez(temporary, fingerprint=fingerprint, **arrays)
     return arrays
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a training folder for this process; ValueError if another one trains into it."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"{folder}: another run is training into this folder") from None
-        yield
 
 
 # TensorFlow 1 checkpoints of the original program, by name. Both of its schemes: d_bn1 to 3 and

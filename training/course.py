@@ -2,11 +2,13 @@
 
 import argparse
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import cli
 from cli import flag, import_tensorflow, non_negative_int, positive_int
+from pictures import files
 from training import checkpoint
 
 STRATEGIES = ("none", "mirrored", "multiworker")
@@ -123,18 +125,23 @@ def follow(arguments: argparse.Namespace, training: Training, plan: object) -> i
         begin()
         print(plan)
         return 0
-    lock = checkpoint.locked(run.checkpoint_dir) if chief else nullcontext()
-    with lock, devices.watching_workers(strategy), devices.writing(run, strategy) as own:
+    with ExitStack() as stack:
+        if chief:
+            for folder in (run.checkpoint_dir, run.sample_dir, run.log_dir):
+                stack.enter_context(files.locked(folder))
+        stack.enter_context(devices.watching_workers(strategy))
+        own = stack.enter_context(devices.writing(run, strategy))
         model = begin()
         if chief and arguments.no_resume and checkpoint.exists(run.checkpoint_dir):
-            aside = checkpoint.set_aside(run.checkpoint_dir)
+            aside = files.set_aside(run.checkpoint_dir)
             print(f"moved the earlier checkpoints to {aside}")
         if chief and model.state.linear is None:
             print("fitting a linear model to the pictures, for completions", flush=True)
             model.state.linear = fit_linear(data, training.mirrored)
         loop.train(model, data, run=own, evaluate=evaluate)
-    report_skipped(data.skipped)
-    return 0
+    if data.skipped:
+        print(f"{len(data.skipped)} pictures were passed over")
+    return cli.status(len(data.skipped), len(data.skipped) + data.count)
 
 
 def _find(arguments: argparse.Namespace) -> Path:
@@ -180,6 +187,8 @@ def _open(arguments, dataset: Path, training: Training, strategy):
         batch_multiple=training.batches_per_step * replicas,
         pairs=training.pairs,
     )
+    for path, reason in data.skipped:
+        cli.pass_over(f"{path}: {reason}")
     for note in data.notes:
         print(note)
     print(f"devices: {devices.describe(strategy)}")
@@ -194,11 +203,3 @@ def fit_linear(data, mirrored: bool):
 
     some = (codecs.to_float(pixels) for pixels in data.some(linear.PICTURES))
     return linear.LinearModel.of_training(some, mirrored)
-
-
-def report_skipped(skipped: list[tuple[Path, str]]) -> None:
-    """Say on standard output which files could not be read, and why."""
-    for path, reason in skipped[:10]:
-        print(f"skipped {path}: {reason}")
-    if skipped:
-        print(f"{len(skipped)} unreadable files skipped")

@@ -23,7 +23,7 @@ from align import geometry, landmarks
 from completion import Completer
 from completion import case as placing
 from completion.case import Case, Hole
-from completion.finish import finish, like_input, square_result
+from completion.finish import finish, square_result
 from completion.options import Options
 from pictures import codecs, grids, masks
 
@@ -303,7 +303,7 @@ def _written(case: Case, found: list[Found], blend: str, folder: Path, ended: st
     for number, one in enumerate(found, start=1):
         pixels = finish(case, one.generated, blend)
         pictures.append(folder / f"completed-{number}.png")
-        codecs.write(pictures[-1], pixels, like=like_input(case), compress_level=1)
+        codecs.write(pictures[-1], pixels, like=case.picture, mask=case.mask, compress_level=1)
         details.append(placing.with_channels(_fitted(geometry.cut(pixels, box)), 3))
     last = square_result(case, found[0].generated, blend)
     seen = found[0].frames[:: -(-len(found[0].frames) // FRAMES) or 1]

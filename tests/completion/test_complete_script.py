@@ -571,7 +571,7 @@ def test_bad_files_are_named_and_passed_over(call, tmp_path):
     assert_refused(call("nowhere", *FEW), "nowhere: no such file or folder")
 
 
-@pytest.mark.parametrize("where", ["completing.finish", "codecs.write", "model.DCGAN.generate"])
+@pytest.mark.parametrize("where", ["completing.finish_all", "codecs.write", "model.DCGAN.generate"])
 def test_an_interrupted_run_leaves_whole_files_and_is_taken_up(call, tmp_path, monkeypatch, where):
     write(tmp_path / "in", 5)
     module, *_, name = where.split(".")

@@ -15,7 +15,7 @@ from PIL import Image
 
 from align import geometry
 from completion.case import Hole, Waiting, points_matrix, prepare, square_matrix
-from completion.finish import finish, like_input, square_result
+from completion.finish import finish, square_result
 from completion.options import PRESETS, Options, with_changes
 from data.drawn import drawn_faces
 from pictures import blend, codecs, masks
@@ -217,9 +217,9 @@ def test_a_waiting_case_comes_back_as_it_was(tmp_path):
     case = prepare(path, SIZE, 3, Hole("strokes", seed=1))
     data = path.read_bytes()
     path.unlink()  # nothing is read again
-    waiting = Waiting.of(case, data)
-    assert waiting.case.picture is None and waiting.case.mask is None
-    again = waiting.ready()
+    waiting = Waiting.of([case], data)
+    assert waiting.cases[0].picture is None and waiting.cases[0].mask is None
+    again = waiting.ready()[0]
     np.testing.assert_array_equal(again.picture.pixels, case.picture.pixels)
     np.testing.assert_array_equal(again.mask, case.mask)
 
@@ -571,7 +571,7 @@ def test_any_picture_hole_and_model(tmp_path_factory, picture, channels, method,
     np.testing.assert_array_equal(square[known], codecs.to_bytes(case.square)[known])
 
     result = finish(case, generated, method)
-    codecs.write(folder / "result.png", result, like=like_input(case))
+    codecs.write(folder / "result.png", result, like=case.picture, mask=case.mask)
     before, after = codecs.read_picture(path), codecs.read_picture(folder / "result.png")
     assert after.pixels.shape == before.pixels.shape == (height, width, result.shape[2])
     known = np.broadcast_to(mask > 0, result.shape)

@@ -124,8 +124,8 @@ def test_the_whole_files_are_read(kind):
 
 
 def test_damaged_files_give_pixels_or_one_line(tmp_path):
-    read = attempt(600, seed=0, folder=tmp_path)
-    assert 100 < read < 550  # the damage is neither harmless nor always fatal
+    read = attempt(300, seed=0, folder=tmp_path)
+    assert 50 < read < 275  # the damage is neither harmless nor always fatal
 
 
 @pytest.mark.slow

@@ -65,9 +65,10 @@ def test_links_bring_each_file_once_and_no_endless_walk(tmp_path):
 def test_links_that_lead_nowhere_are_found_and_named_by_the_reader(tmp_path):
     (tmp_path / "self.png").symlink_to("self.png")
     (tmp_path / "gone.png").symlink_to("nothing.png")
+    (tmp_path / "lost.png").symlink_to("nothing.png")
     for path, why in zip(
         files.find([tmp_path]),
-        ("gone.png: a link that leads nowhere", "self.png: .*links"),
+        ("gone.png: a link that", "lost.png: a link that leads nowhere", "self.png: .*links"),
         strict=True,
     ):
         with pytest.raises(ValueError, match=why):

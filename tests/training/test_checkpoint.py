@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from model import DCGAN
 from networks.config import Config
+from pictures import files
 from search.linear import LinearModel
 from training import checkpoint
 from training.recipe import Recipe, both
@@ -293,11 +294,9 @@ def test_tidying_makes_damaged_ones_not_count(folder):
     """With --keep 1 they would else push out the good one."""
     (folder / ".step-00000008.0123abcd").mkdir()
     (folder / ".metrics.0123abcd.jsonl").touch()
-    (folder / ".lock").touch()
     for _ in range(2):
         checkpoint.tidy(folder, 4)
         assert sorted(p.name for p in folder.iterdir()) == [
-            ".lock",
             "damaged-step-00000006",
             "step-00000002",
             "step-00000004",
@@ -306,24 +305,9 @@ def test_tidying_makes_damaged_ones_not_count(folder):
     checkpoint.tidy(folder / "nowhere", 0)
 
 
-def test_set_aside_moves_everything_to_the_next_free_name(folder):
-    (folder / "metrics.jsonl").touch()
-    (folder / ".lock").touch()
-    aside = checkpoint.set_aside(folder)
-    assert aside == folder.with_name("checkpoint-1")
-    assert [p.name for p in folder.iterdir()] == [".lock"]
-    assert checkpoint.load(aside).state["step"] == 6
-    assert (aside / "metrics.jsonl").exists()
-    assert checkpoint.set_aside(folder) == folder.with_name("checkpoint-2")
-
-
-def test_a_folder_is_held_by_one_run(tmp_path):
-    with checkpoint.locked(tmp_path / "new"):
-        with pytest.raises(ValueError, match="another run is training into this folder"):
-            with checkpoint.locked(tmp_path / "new"):
-                raise AssertionError
-    with checkpoint.locked(tmp_path / "new"):
-        pass
+def test_what_is_set_aside_can_be_loaded(folder):
+    aside = files.set_aside(folder)
+    assert checkpoint.load(aside).state["step"] == 6 and not checkpoint.exists(folder)
 
 
 def test_state_may_hold_infinity(tmp_path):

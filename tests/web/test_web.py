@@ -413,8 +413,10 @@ def test_check_reads_the_header_alone(tmp_path, photograph):
     with pytest.raises(ValueError, match="25 MB; the most is 25"):
         safety.check(path, LIMITS)
     Image.new("L", (8, 8)).save(tmp_path / "drawing.tiff")
-    with pytest.raises(ValueError, match="PNG, JPEG, WEBP or BMP"):
-        safety.check(tmp_path / "drawing.tiff", LIMITS)
+    safety.check(tmp_path / "drawing.tiff", LIMITS)
+    (tmp_path / "drawing.svg").write_text("<svg/>")
+    with pytest.raises(ValueError, match="png, jpg, webp, bmp, tif, gif, .* or xpm"):
+        safety.check(tmp_path / "drawing.svg", LIMITS)
 
 
 def scene_of(path: Path) -> studio.Scene:
