@@ -18,7 +18,7 @@ from cli import (
 
 def parser() -> argparse.ArgumentParser:
     from completion.options import PRESETS
-    from pictures import formats
+    from pictures import files
 
     presets = "\n".join(f"  {name}: {_described(options)}" for name, options in PRESETS.items())
     p = argparse.ArgumentParser(
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     flag(
         p,
         "--format",
-        choices=formats.WRITTEN,
+        choices=files.WRITTEN,
         default="png",
         help="of results/; jpg alone changes known pixels a little (%(default)s)",
     )

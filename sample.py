@@ -93,7 +93,7 @@ def main() -> int:
     arguments = parser().parse_args()
 
     from measuring import gallery, sampling
-    from pictures import codecs, files, formats, grids
+    from pictures import codecs, files, grids
     from training import checkpoint
 
     mode = next((m for m in ("walk", "arithmetic", "nearest") if getattr(arguments, m)), "grid")
@@ -103,7 +103,7 @@ def main() -> int:
     if mode != "grid" and wrong:
         raise ValueError(f"--out {out}: --{mode} makes one picture; choose a name like {name}")
     if mode != "walk" and out.suffix:
-        formats.for_writing(out)
+        files.for_writing(out)
     paths = readable = files.find([arguments.nearest]) if arguments.nearest else []
     folder = checkpoint.choose(arguments.checkpoint_dir, kind="dcgan")
     cli.import_tensorflow()

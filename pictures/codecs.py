@@ -1,6 +1,6 @@
 """Pictures: read, fit, write. The only place, with data/, where [-1, 1] and bytes meet.
 
-Every program reads through here: each kind of file that formats lists, turned as viewers turn it,
+Every program reads through here: each kind that files.py lists, turned as viewers turn it,
 its colours as sRGB's, its 16 bits as 8. Whatever a decoder raises, a file gives pixels or a
 ValueError of one line that names it.
 """
@@ -18,10 +18,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from pictures import colours, decoding, formats, metadata
+from pictures import decoding, files, metadata
 from pictures.decoding import array_of, to_eight_bits
-from pictures.files import replacing
-from pictures.formats import Format
+from pictures.files import Format, replacing
 
 MOST_BYTES = 2**31 - 1  # of a file
 CALLED = {"exif": "EXIF", "icc_profile": "profile", "xmp": "XMP", "chunks": "gAMA"}
@@ -74,7 +73,7 @@ def read_reduced(
     JPEG bounds the memory. Returns pixels, the full (width, height), and notes."""
     picture, size = _decoded(load(path), path, most_pixels)
     notes = picture.notes
-    if colours.to_srgb(picture.keep.get("icc_profile"), picture.mode):
+    if decoding.to_srgb(picture.keep.get("icc_profile"), picture.mode):
         notes += ("its colours are converted to sRGB",)
     return on_white(picture, channels), size, notes
 
@@ -181,7 +180,7 @@ def write(
     the pixels exactly. Other options go to Pillow's save. Raises ValueError for a suffix that is
     not written, or too long a side.
     """
-    form = formats.for_writing(path)
+    form = files.for_writing(path)
     _check_sides(form, pixels)
     options = form.options | options
     alpha = None
@@ -209,7 +208,7 @@ def what_is_lost(picture: Picture, path: Path | str) -> list[str]:
 
     Raises ValueError where it cannot hold the pixels.
     """
-    form = formats.for_writing(path)
+    form = files.for_writing(path)
     _check_sides(form, picture.pixels)
     kind = form.suffixes[0].removeprefix(".")
     lost = [f"{kind} cannot hold its {what}" for what in _kept(picture, form)[1]]
@@ -231,7 +230,7 @@ def _as_in_file(
     pixels: np.ndarray, like: Picture, mask: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Pixels in the bits and colours of a picture's file, and alpha (H, W)."""
-    if back := colours.from_srgb(like.keep.get("icc_profile"), like.mode):
+    if back := decoding.from_srgb(like.keep.get("icc_profile"), like.mode):
         pixels = array_of(back(to_pillow(pixels)))
     if like.own is not None:
         if like.own.dtype == np.uint16:

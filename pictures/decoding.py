@@ -4,18 +4,21 @@ import importlib.util
 import io
 import re
 import warnings
+from collections.abc import Callable
+from functools import lru_cache
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageCms
 
-from pictures import colours, formats, metadata
+from pictures import files, metadata
 
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 GREY_MODES = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 ALPHA_MODES = ("LA", "RGBA", "PA", "La", "RGBa")
 DESCRIPTIVE = ("ImageDescription", "Make", "Model", "Software", "DateTime", "Artist", "Copyright")
 ANIMATED = ("GIF", "WEBP", "AVIF", "TIFF")  # Pillow counts the layers of others as frames
+ALIKE = 2  # levels of 255; a profile that changes no colour by more is taken for sRGB itself
 TURNS = {  # EXIF's orientations: what takes the pixels as stored to those that are shown
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
@@ -67,11 +70,11 @@ def size_in_file(data: bytes) -> tuple[int, int]:
 
 
 def _opened(bare: bytes) -> Image.Image:
-    known = formats.READ
+    known = files.READ
     if _is_heic(bare):
         if not can_read_heic():
             raise ValueError("HEIC: to read it, pip install pillow-heif")
-        known = (formats.HEIC,)
+        known = (files.HEIC,)
     image = Image.open(io.BytesIO(bare), formats=known)
     if image.format == "TIFF":
         image.getexif = Image.Exif  # or Pillow turns TIFF, and no other kind, when it loads it
@@ -187,7 +190,7 @@ def _arrays(image: Image.Image, keep: dict, bare: bytes) -> tuple:
     mode = image.mode
     if mode not in ("L", "RGB", "CMYK", "LAB"):
         image = image.convert("RGB")
-    if convert := colours.to_srgb(keep.get("icc_profile"), image.mode):
+    if convert := to_srgb(keep.get("icc_profile"), image.mode):
         if own is None and mode in ("L", "RGB"):
             own = array_of(image)
         image = convert(image)
@@ -290,3 +293,68 @@ def _reduced(array: np.ndarray, divisor: int) -> np.ndarray:
     flat = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
     image = Image.fromarray(to_eight_bits(flat)).reduce(divisor)
     return np.asarray(image).reshape(*image.size[::-1], *array.shape[2:])
+
+
+# Colour profiles: a picture's own colours to sRGB, which the networks know, and back.
+
+
+Convert = Callable[[Image.Image], Image.Image]
+
+
+@lru_cache(16)
+def to_srgb(profile: bytes | None, mode: str) -> Convert | None:
+    """What takes pictures of mode L, RGB, CMYK or LAB with this ICC profile to sRGB.
+
+    None where nothing is to be done: the profile is sRGB's or as good as that, or is no profile
+    of such pictures.
+    """
+    space = "L" if mode == "L" else "RGB"
+    convert = _transform(
+        _profile(profile, mode), ImageCms.createProfile("sRGB"), source_mode=mode, target_mode="RGB"
+    )
+    if convert is None:
+        return None
+    if mode == space:
+        every = _lattice(mode)
+        changed = np.asarray(convert(every)).astype(int) - np.asarray(every.convert("RGB"))
+        if np.abs(changed).max() <= ALIKE:
+            return None
+    return lambda image: convert(image).getchannel("G") if space == "L" else convert(image)
+
+
+@lru_cache(16)
+def from_srgb(profile: bytes | None, mode: str) -> Convert | None:
+    """The way back, for a mode L or RGB."""
+    if to_srgb(profile, mode) is None:
+        return None
+    back = _transform(
+        ImageCms.createProfile("sRGB"), _profile(profile, mode), source_mode="RGB", target_mode=mode
+    )
+    return back and (lambda image: back(image.convert("RGB")))
+
+
+def _profile(profile: bytes | None, mode: str) -> ImageCms.ImageCmsProfile | None:
+    if mode == "LAB":
+        return ImageCms.createProfile("LAB")
+    try:
+        return ImageCms.ImageCmsProfile(io.BytesIO(profile)) if profile else None
+    except (OSError, ImageCms.PyCMSError):
+        return None
+
+
+def _transform(source, target, source_mode: str, target_mode: str) -> Convert | None:
+    if source is None or target is None:
+        return None
+    try:
+        found = ImageCms.buildTransform(source, target, source_mode, target_mode)
+    except ImageCms.PyCMSError:
+        return None  # a profile of another kind of picture
+    return lambda image: ImageCms.applyTransform(image, found)
+
+
+def _lattice(mode: str) -> Image.Image:
+    """Every grey, or colours all over the cube."""
+    if mode == "L":
+        return Image.fromarray(np.arange(256, dtype=np.uint8)[None])
+    levels = np.linspace(0, 255, 18).round().astype(np.uint8)
+    return Image.fromarray(np.stack(np.meshgrid(levels, levels, levels), -1).reshape(1, -1, 3))

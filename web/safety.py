@@ -11,7 +11,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pictures import codecs, decoding, formats
+from pictures import codecs, decoding, files
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 # The page loads nothing from elsewhere; this has the browser hold it to that.
@@ -62,7 +62,7 @@ def check(path: Path | str, limits: Limits) -> None:
 
 
 def _named() -> str:
-    kinds = [suffix.removeprefix(".") for suffix in formats.USUAL]
+    kinds = [suffix.removeprefix(".") for suffix in files.USUAL]
     return ", ".join(kinds[:-1]) + f" or {kinds[-1]}"
 
 

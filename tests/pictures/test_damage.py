@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from data.drawn import drawn_faces
-from pictures import codecs, formats, masks
+from pictures import codecs, files, masks
 
 FACE = drawn_faces(1, 24)[0]
 MOST_SECONDS = 5
@@ -111,7 +111,7 @@ def attempt(count: int, seed: int, folder) -> int:
             read += 1
             picture = codecs.decode(data, "spoiled")
             if picture.pixels.size < 10_000:
-                for suffix in formats.WRITTEN:  # what was read can be written and read again
+                for suffix in files.WRITTEN:  # what was read can be written and read again
                     codecs.write(folder / f"a.{suffix}", picture.pixels, like=picture)
                     codecs.read(folder / f"a.{suffix}")
     return read

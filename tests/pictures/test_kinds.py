@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from data.drawn import drawn_faces
-from pictures import codecs, files, formats, metadata
+from pictures import codecs, files, metadata
 
 FACE = drawn_faces(1, 24)[0]  # (24, 24, 3)
 WIDE = np.ascontiguousarray(FACE[:10])  # (10, 24, 3)
@@ -71,13 +71,13 @@ def test_of_an_animation_the_first_frame_is_taken_and_said(tmp_path):
     assert codecs.decode(making.encoded(FACE, "GIF"), "still").notes == ()
 
 
-@pytest.mark.parametrize("suffix", formats.WRITTEN)
+@pytest.mark.parametrize("suffix", files.WRITTEN)
 def test_every_written_format_holds_what_it_says(tmp_path, suffix):
     picture = codecs.decode(making.png(np.dstack([WIDE, np.full((10, 24), 99, np.uint8)])), "a")
     path = tmp_path / f"a.{suffix}"
     codecs.write(path, picture.pixels, like=picture)
     again = codecs.read_picture(path)
-    assert (again.alpha is not None) == formats.for_writing(path).alpha
+    assert (again.alpha is not None) == files.for_writing(path).alpha
     if again.alpha is not None:
         np.testing.assert_array_equal(again.pixels, WIDE)
         assert (again.alpha == 99).all()
@@ -120,7 +120,7 @@ def test_odd_exif_is_turned_by_and_kept(tmp_path, payload, form):
     picture = codecs.read_picture(put(tmp_path / "a", data))
     assert picture.pixels.shape == (24, 10, 3) and picture.turn == 6
     assert near(picture.pixels, np.rot90(WIDE, -1), 20)
-    for suffix in formats.WRITTEN:
+    for suffix in files.WRITTEN:
         codecs.write(tmp_path / f"b.{suffix}", picture.pixels, like=picture)
         again = codecs.read_picture(tmp_path / f"b.{suffix}")
         assert again.pixels.shape == (24, 10, 3)
