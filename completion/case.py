@@ -273,7 +273,7 @@ def seen_of(picture: codecs.Picture) -> np.ndarray | None:
 
 def _whole(picture: codecs.Picture, matrix: np.ndarray, size: int, channels: int) -> np.ndarray:
     """A picture on the model's square, hole included: float32 (size, size, channels)."""
-    square, _ = geometry.warp_masked(picture.pixels, None, matrix, size)
+    square, _ = geometry.warp_masked(picture.pixels, None, matrix=matrix, size=size)
     return with_channels(codecs.to_float(square), channels)
 
 
@@ -284,7 +284,9 @@ def _given_mask(path: Path, picture: codecs.Picture, hole: Hole) -> np.ndarray |
             raise ValueError(f"{path}: has no transparency, which --mask-alpha takes as the hole")
         mask = masks.from_alpha(picture.alpha, path)
     elif hole.file:
-        mask = masks.from_file(hole.file, picture.pixels.shape[:2], hole.paint, picture.turn)
+        mask = masks.from_file(
+            hole.file, picture.pixels.shape[:2], paint=hole.paint, turn=picture.turn
+        )
     else:
         return None
     return masks.dilate(mask, hole.dilate)
@@ -377,7 +379,7 @@ def _beyond(hole: np.ndarray, matrices: Sequence[np.ndarray], size: int) -> np.n
     rest = hole.copy()
     for matrix in matrices:
         box = geometry.region(matrix, size, hole.shape)
-        geometry.cut(rest, box)[:] &= ~geometry.unwarp_hole(None, size, matrix, box)
+        geometry.cut(rest, box)[:] &= ~geometry.unwarp_hole(None, size, matrix=matrix, box=box)
     return rest
 
 

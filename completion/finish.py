@@ -44,7 +44,7 @@ def finish_all(cases: Sequence[Case], generated: Sequence[np.ndarray], method: s
 def square_result(case: Case, generated: np.ndarray, method: str) -> np.ndarray:
     """The model's square, uint8 (S, S, C), with its hole filled from a generated one and blended.
     Of a picture of the model's size it is what `finish` makes, bit for bit."""
-    filled = blend.blend(case.square, generated, case.square_mask, method)
+    filled = blend.blend(case.square, generated, mask=case.square_mask, method=method)
     toned = _toned(filled, case.tone)
     return codecs.to_bytes(np.where(case.square_mask > 0, filled, toned))
 

@@ -129,7 +129,7 @@ def run(job: Job, paths: Sequence[Path]) -> tuple[int, int, int]:
     with results.reporting():
         for batch in _batches(waiting, job.batch_size):
             for end in _complete(job, batch):
-                completed += _finish(job, end, names[end.waiting.path], results)
+                completed += _finish(job, end, name=names[end.waiting.path], results=results)
     return completed, len(paths) - len(remaining), len(remaining) - completed
 
 
@@ -173,7 +173,9 @@ def _complete(job: Job, waiting: Sequence[Waiting]) -> Iterator[_End]:
     batch.before(np.stack([square for one in waiting for square in one.before]))
     ends = []  # the first and the last moment of each alternative
     for alternative in range(job.options.alternatives):
-        ends.append(_moments(job, cases, alternative, batch if alternative == 0 else None))
+        ends.append(
+            _moments(job, cases, alternative=alternative, batch=batch if alternative == 0 else None)
+        )
     batch.close()
     seconds = (time.perf_counter() - started) / len(cases)
     row = 0
@@ -214,7 +216,9 @@ def _finish(job: Job, end: _End, name: str, results: Results) -> bool:
             for generated in zip(*end.generated, strict=True)
         ]
         measured = end.measured | _compared(job, case, pictures[0])
-        written = results.write(case, name, pictures, job.settings(path), measured)
+        written = results.write(
+            case, name, results=pictures, settings=job.settings(path), measured=measured
+        )
     except (ValueError, OSError) as error:
         cli.pass_over(error)
         return False
@@ -251,10 +255,10 @@ def _moments(
                     bar.set_postfix(loss=f"{last.loss.mean():.1f}", refresh=False)
                 batch.log(last)
                 if last.step % job.interval == 0:
-                    _show(job, cases, last, batch)
+                    _show(job, cases, moment=last, batch=batch)
                     shown = last.step
     if batch and shown != last.step:
-        _show(job, cases, last, batch)
+        _show(job, cases, moment=last, batch=batch)
     return first, last
 
 

@@ -19,6 +19,7 @@ import requests
 from tqdm import tqdm
 
 import cli
+from pictures.files import locked
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,13 @@ def download(name: str, folder: Path | str, retries: int = 3) -> Path:
 
     An archive that lies in `folder` already and has the right checksum is not fetched again; a set
     that is unpacked is left alone. Raises ValueError, one line that says what to do by hand, if the
-    address is dead, sends a web page or a damaged file, or the archive holds what it must not.
+    address is dead, sends a web page or a damaged file, the archive holds what it must not, or
+    another process is writing into `folder`.
     """
     source, target = SOURCES[name], Path(folder) / name
     if not target.exists():
-        unpack(fetch(source, Path(folder), retries), target)
+        with locked(folder):
+            unpack(fetch(source, Path(folder), retries), target)
     return target
 
 

@@ -10,7 +10,8 @@ import filecmp
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 
@@ -42,18 +43,30 @@ def number(name: str) -> int:
     return int(sha256(os.fsencode(name)).hexdigest(), 16) % len(PARTS)
 
 
-def split(folder: Path, with_test: bool = False) -> dict[Path, list[str]]:
+def split(
+    folder: Path,
+    with_test: bool = False,
+    pass_over: Callable[[Exception], None] = cli.pass_over,
+) -> dict[Path, list[str]]:
     """Part the pictures of a folder, which stay where they are; returns for each new folder whom
-    its pictures show. Raises ValueError where the folder holds none."""
+    its pictures show. What cannot be copied, as a link that leads nowhere, goes to pass_over.
+    Raises ValueError where the folder holds none, or another process writes into a new one."""
     folder = Path(os.path.abspath(folder))
     parts = ("train", "val") + ("test",) * with_test
     shown = {_beside(folder, part): [] for part in parts}
     paths = files.find([folder])
-    for path, name in zip(paths, people(paths), strict=True):
-        to = _beside(folder, PARTS[number(name)])
-        if to in shown:
-            _place(path.resolve(), to / path.relative_to(folder))
-            shown[to].append(name)
+    with ExitStack() as locks:
+        for to in shown:
+            locks.enter_context(files.locked(to))
+        for path, name in zip(paths, people(paths), strict=True):
+            to = _beside(folder, PARTS[number(name)])
+            if to in shown:
+                try:
+                    _place(files.real(path), to / path.relative_to(folder))
+                except OSError as error:
+                    pass_over(error)
+                else:
+                    shown[to].append(name)
     return shown
 
 
@@ -87,10 +100,17 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    options = parser().parse_args(arguments)
-    for folder, names in split(options.folder, options.test).items():
+def main(arguments: Sequence[str] | None = None) -> int:
+    options, bad = parser().parse_args(arguments), []
+
+    def pass_over(error: Exception) -> None:
+        cli.pass_over(error)
+        bad.append(error)
+
+    found = split(options.folder, options.test, pass_over)
+    for folder, names in found.items():
         print(f"{folder}: {len(names):,} pictures of {len(set(names)):,} people")
+    return cli.status(len(bad), len(bad) + sum(map(len, found.values())))
 
 
 if __name__ == "__main__":
