@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         path = args.out
         if args.count > 1:
             path = path.with_stem(f"{path.stem}_{number:04d}")
-        codecs.write(path, codecs.to_bytes(1 - 2 * masks.dilate(mask, args.dilate)))
+        codecs.write(path, masks.to_file(masks.dilate(mask, args.dilate)))
         print(path)
 
 

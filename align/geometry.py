@@ -240,7 +240,8 @@ def unwarp_hole(mask: np.ndarray | None, size: int, matrix: np.ndarray, box: Box
     matrix = _substitute(matrix, np.ones(2), np.array(box[:2]))
     hole = np.ones((size, size), np.uint8) if mask is None else np.uint8(mask[..., 0] == 0)
     flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(hole, matrix, (box[2] - box[0], box[3] - box[1]), flags=flags) > 0
+    size = (box[2] - box[0], box[3] - box[1])
+    return cv2.warpAffine(hole, matrix, size, flags=flags).view(bool)
 
 
 class Unwarped:

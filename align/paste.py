@@ -152,10 +152,11 @@ def filling(
     as they are transparent."""
     box = geometry.region(matrix, len(face), photograph.shape)
     hole = geometry.unwarp_hole(face_mask, len(face), matrix=matrix, box=box)
-    visible = ~hole
-    if photograph_mask is not None:
-        visible = geometry.cut(photograph_mask, box)[..., 0] > 0
-        hole &= ~visible
+    if photograph_mask is None:
+        visible = ~hole
+    else:
+        visible = geometry.cut(photograph_mask, box)[..., 0].astype(bool, copy=False)
+        np.greater(hole, visible, out=hole)  # hole and not visible
     if seen is not None:
         visible = visible & geometry.cut(seen, box)
     face = codecs.to_float(face) if face.dtype == np.uint8 else face

@@ -117,11 +117,12 @@ class Waiting:
         return self.cases[0].path
 
     def ready(self) -> list[Case]:
-        """The cases as they were, their file decoded again."""
+        """The cases as they were, their file decoded again; their masks bool, as less room is left
+        once a network is loaded."""
         bits = np.frombuffer(zlib.decompress(self.hole), np.uint8)
         hole = np.unpackbits(bits, count=math.prod(self.shape)).reshape(self.shape)
         picture = codecs.decode(self.data, self.path)
-        mask = 1 - hole.astype(np.float32)
+        mask = hole == 0
         return [dataclasses.replace(case, picture=picture, mask=mask) for case in self.cases]
 
 

@@ -24,19 +24,20 @@ def finish_all(cases: Sequence[Case], generated: Sequence[np.ndarray], method: s
     ends of a scratch, is filled smoothly from what is around it.
     """
     picture = cases[0].picture
-    result, left = picture.pixels.copy(), cases[0].mask[..., 0] == 0
+    result, known = picture.pixels.copy(), cases[0].mask > 0
     for case, square in zip(cases, generated, strict=True):
         box, hole, filled = filling(
             result,
             square,
             case.matrix,
-            photograph_mask=~left[..., None],
+            photograph_mask=known,
             blend=method,
             seen=seen_of(picture),
         )
         geometry.cut(result, box)[hole] = codecs.to_bytes(_toned(filled, case.tone))
-        geometry.cut(left, box)[hole] = False
-    if left.any():
+        geometry.cut(known, box)[hole] = True
+    if not known.all():
+        left = ~known[..., 0]
         result[left] = codecs.to_bytes(from_around(result, left))
     return result
 

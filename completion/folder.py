@@ -216,13 +216,18 @@ def _finish(job: Job, end: _End, name: str, results: Results) -> bool:
             for generated in zip(*end.generated, strict=True)
         ]
         measured = end.measured | _compared(job, case, pictures[0])
+        figures = _figures(cases, measured)
+        # The picture as it was may be large, and is not needed to write the other.
+        picture = dataclasses.replace(case.picture, pixels=pictures[0])
+        case = dataclasses.replace(case, picture=picture)
+        del cases
         written = results.write(
             case, name, results=pictures, settings=job.settings(path), measured=measured
         )
     except (ValueError, OSError) as error:
         cli.pass_over(error)
         return False
-    print(f"{written}: {_figures(cases, measured)}")
+    print(f"{written}: {figures}")
     return True
 
 

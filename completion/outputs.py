@@ -10,7 +10,7 @@ import numpy as np
 
 from completion import Moment
 from completion.case import Case
-from pictures import codecs, grids
+from pictures import codecs, grids, masks
 from pictures.averages import block_means
 from pictures.files import Names, real, replacing, same_name
 
@@ -164,7 +164,7 @@ class Results:
         self, case: Case, name: str, results: Sequence[np.ndarray], settings: dict, measured: dict
     ) -> Path:
         """Write one picture's results, best first, its mask, and its entry in the report."""
-        hole, kind = codecs.to_bytes(1 - 2 * case.mask), {"like": case.picture, "mask": case.mask}
+        hole, kind = masks.to_file(case.mask), {"like": case.picture, "mask": case.mask}
         codecs.write(self.folder / "masks" / f"{name}.png", hole)
         if len(results) > 1:
             folder = self.folder / "alternatives" / name

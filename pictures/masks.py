@@ -71,6 +71,11 @@ def from_hole(hole: np.ndarray) -> np.ndarray:
     return (~hole[:, :, None]).astype(np.float32)
 
 
+def to_file(mask: np.ndarray) -> np.ndarray:
+    """A mask as people see it, uint8 (H, W, 1): white is the hole."""
+    return np.where(mask > 0, np.uint8(0), np.uint8(255))
+
+
 def random_hole(size: tuple[int, int], rng: np.random.Generator, fraction: float) -> np.ndarray:
     """Every pixel by itself is hidden with probability `fraction`."""
     if not 0 <= fraction <= 1:

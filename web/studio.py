@@ -309,7 +309,7 @@ def _written(case: Case, found: list[Found], blend: str, folder: Path, ended: st
     seen = found[0].frames[:: -(-len(found[0].frames) // FRAMES) or 1]
     frames = [codecs.resize(frame, GIF_SIDE, GIF_SIDE) for frame in [*seen, last]]
     mask, animation = folder / "mask.png", folder / "search.gif"
-    codecs.write(mask, codecs.to_bytes(1 - 2 * case.mask))
+    codecs.write(mask, masks.to_file(case.mask))
     grids.write_gif(animation, frames, seconds_per_frame=0.2)
     return Result(pictures, details, [one.loss for one in found], mask, animation, ended)
 
