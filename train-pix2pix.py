@@ -67,7 +67,7 @@ def main() -> int:
         return Pix2Pix(config, dataclasses.replace(recipe, batch_size=batch_size), strategy)
 
     def pairs(pictures, numbers):
-        from translation.pix2pix import make_pairs
+        from pictures.damage import make_pairs
 
         return make_pairs(pictures, numbers, recipe.seed)
 

@@ -37,6 +37,10 @@ class UNetConfig:
             guide=GUIDES,
         )
         must_be_positive(self, "filters", "d_filters", "components")
+        if self.network == "paper" and self.guide != "none":
+            raise ValueError(
+                f"guide is {self.guide!r}, which the paper's network does not have; choose none"
+            )
 
     @classmethod
     def from_dict(cls, values: Mapping) -> "UNetConfig":

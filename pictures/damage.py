@@ -10,6 +10,19 @@ from pictures import masks
 LETTERS = "ABDEGHKMNPRSTWXYZ2468&"
 
 
+def make_pairs(
+    pictures: np.ndarray, numbers: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of clean pictures (N, S, S, C) what a step takes: half of them mirrored, and masks.
+
+    What is drawn depends on the seed and each picture's number in the run, see data.pipeline.
+    """
+    mirrored = [np.random.default_rng((seed, 0, number)).random() < 0.5 for number in numbers]
+    pictures = np.where(np.reshape(mirrored, (-1, 1, 1, 1)), pictures[:, :, ::-1], pictures)
+    masks = [draw_hole(pictures.shape[1], (seed, 1, number)) for number in numbers]
+    return pictures, np.stack(masks)
+
+
 def draw_hole(size: int, seed: tuple[int, ...]) -> np.ndarray:
     """A mask, float32 (size, size, 1), 1 = known, decided by the seed: one of HOLES, by weight.
 

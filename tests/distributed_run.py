@@ -13,6 +13,7 @@ import os
 import runpy
 import sys
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -25,13 +26,16 @@ cli.import_tensorflow()
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
+import one_pass  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from data.pipeline import Data, open_dataset  # noqa: E402
 from model import DCGAN  # noqa: E402
+from pictures.damage import make_pairs  # noqa: E402
 from training import devices, loop  # noqa: E402
 from training.recipe import both  # noqa: E402
 from training.state import Position  # noqa: E402
+from translation.pix2pix import Pix2Pix  # noqa: E402
 
 TINY = {"image_size": 16, "z_dim": 8, "gf_dim": 4, "df_dim": 4, "batch_size": 8}
 WITHOUT_NORM = {"g_norm": "none", "d_norm": "none"}
@@ -39,6 +43,7 @@ RECIPES = {
     "sgd": WITHOUT_NORM,
     "adam": WITHOUT_NORM | {"g_steps": 1},
     "batch": {"g_steps": 1},
+    "pix2pix": {"clip_norm": 0.5, "adversarial_from": 0, "smooth": 0.0, "hinted": 0.0},
     "spectral": {"d_norm": "spectral", "g_steps": 1, "augment": ("flip",), "ema": 100.0},
 }
 
@@ -67,34 +72,41 @@ def run_cases(name: str, pictures: str, shards: str, out: str, *recipes: str) ->
     found = {}
     for recipe in recipes:
         model = build(recipe, strategy)
-        beginning = model.weights()
+        beginning = model.state.weights()
         for source in (pictures, shards) if recipe == "sgd" else (pictures,):
             start_over(model, beginning)
-            train(model, open_dataset(source, 16, batch_size=8), 1 if recipe == "adam" else 5)
+            pairs = partial(make_pairs, seed=0) if recipe == "pix2pix" else None
+            data = open_dataset(source, 16, batch_size=8, pairs=pairs)
+            train(model, data, 1 if recipe in ("adam", "pix2pix") else 5)
             found |= {f"{recipe}/{Path(source).name}/{k}": v for k, v in outcome(model).items()}
     np.savez(out, **found)
 
 
-def build(recipe: str, strategy: tf.distribute.Strategy) -> DCGAN:
+def build(recipe: str, strategy: tf.distribute.Strategy) -> loop.Trainable:
+    if recipe == "pix2pix":
+        model = Pix2Pix(*one_pass.both(one_pass.TINY | RECIPES[recipe]), strategy)
+        model.state.learn(one_pass.linear_model(16, 3))
+        return model
     sgd = mock.patch("model._adam", lambda rate, beta1: keras.optimizers.SGD(0.5))
     with sgd if recipe == "sgd" else nullcontext():
         return DCGAN(*both(TINY | RECIPES[recipe]), strategy)
 
 
-def start_over(model: DCGAN, weights: dict[str, np.ndarray]) -> None:
+def start_over(model: loop.Trainable, weights: dict[str, np.ndarray]) -> None:
     """Back to these weights, in a model whose step is traced already."""
     for name, variable in model.state.network_variables().items():
         variable.assign(weights[name])
     model.state.position = Position()
 
 
-def train(model: DCGAN, data: Data, steps: int) -> None:
+def train(model: loop.Trainable, data: Data, steps: int) -> None:
     with data.reading():
-        for step, (_, real) in zip(range(steps), loop._batches(model.state, data, 2), strict=False):
-            model.train_step(real, tf.constant(step))
+        batches = loop._batches(model.state, data, 2)
+        for step, (_, batch) in zip(range(steps), batches, strict=False):
+            model.step(batch, tf.constant(step))
 
 
-def outcome(model: DCGAN) -> dict[str, np.ndarray]:
+def outcome(model: loop.Trainable) -> dict[str, np.ndarray]:
     """Every variable as each replica of this process has it."""
     variables = model.state.network_variables() | model.state.optimizer_variables()
     copies = {name: getattr(v.value, "values", [v.value]) for name, v in variables.items()}

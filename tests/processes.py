@@ -126,6 +126,7 @@ def _serve() -> None:
     cli.import_tensorflow()
     import data.prepare  # noqa: F401
     import measuring.watching  # noqa: F401
+    import translation.pix2pix  # noqa: F401
     from training import devices, loop  # noqa: F401
 
     for line in sys.stdin:

@@ -135,9 +135,9 @@ def follow(arguments: argparse.Namespace, training: Training, plan: object) -> i
         if chief and arguments.no_resume and checkpoint.exists(run.checkpoint_dir):
             aside = files.set_aside(run.checkpoint_dir)
             print(f"moved the earlier checkpoints to {aside}")
-        if chief and model.state.linear is None:
+        if model.state.linear is None and (chief or model.state.expectations):
             print("fitting a linear model to the pictures, for completions", flush=True)
-            model.state.linear = fit_linear(data, training.mirrored)
+            model.state.learn(fit_linear(data, training.mirrored))
         loop.train(model, data, run=own, evaluate=evaluate)
     if data.skipped:
         print(f"{len(data.skipped)} pictures were passed over")

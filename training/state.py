@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 import ops
+from networks.expectation import LinearExpectation
 from search.linear import LinearModel
 from training import checkpoint
 from training.checkpoint import Arrays
@@ -66,6 +67,19 @@ class State:
         for average, network in self._averages():
             average.set_weights(network.get_weights())
 
+    @property
+    def expectations(self) -> list[LinearExpectation]:
+        """The layers that expect by the linear model."""
+        layers = [layer for network in self.networks.values() for layer in network.layers]
+        return [layer for layer in layers if isinstance(layer, LinearExpectation)]
+
+    def learn(self, linear: LinearModel) -> None:
+        """Keep the linear model of the training pictures, for completions and for layers."""
+        self.linear = linear
+        for layer in self.expectations:
+            layer.take(linear)
+        self.changed()
+
     def changed(self) -> None:
         """The weights have changed."""
         self.version += 1
@@ -93,7 +107,8 @@ class State:
         Part of a replica's step."""
         context = tf.distribute.get_replica_context()
         trained = {name: self.networks[name] for _, name in self.optimizers.values()}
-        variables = [v for net in trained.values() for v in net.non_trainable_variables]
+        weights = [v for net in trained.values() for v in net.non_trainable_variables]
+        variables = [v for v in weights if v.name.startswith("moving_")]
         if context.num_replicas_in_sync == 1 or not variables:
             return
         values = [tf.identity(v.value) for v in variables]  # on this replica's device

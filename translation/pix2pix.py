@@ -11,16 +11,19 @@ import tensorflow as tf
 
 from networks import imagenet, patch, unet
 from networks.unet_config import UNetConfig
-from pictures import codecs, damage, grids
+from pictures import codecs, grids
 from training import checkpoint, devices, losses
 from training.loop import Preview
 from training.state import State
-from translation.recipe import Recipe, both
+from translation.recipe import (
+    PENALTY_EVERY,
+    PERCEPTUAL_BLOCKS,
+    PERCEPTUAL_PIXELS,
+    Recipe,
+    both,
+)
 
 SHOWN = 16  # pictures of a preview
-PERCEPTUAL_BLOCKS = ("stem", "block1", "block2", "block3", "block4")
-PERCEPTUAL_PIXELS = 128  # pictures are enlarged to, for ImageNet's features
-PENALTY_EVERY = 8  # steps: the penalty changes slowly (Karras et al. 2020, appendix B)
 
 
 class Pix2Pix:
@@ -119,7 +122,7 @@ class Pix2Pix:
     # Training
 
     def step(self, batch: tuple, step: tf.Tensor) -> Mapping[str, tf.Tensor]:
-        """One update of both networks on (pictures, masks), as make_pairs makes them."""
+        """One update of both networks on (pictures, masks), as damage.make_pairs makes them."""
         self.state.build_optimizers()
         self._seen = batch
         measured = self._traced_for(self.state.position.step)(*batch, step)
@@ -165,7 +168,9 @@ class Pix2Pix:
         recipe = self.recipe
         context = tf.distribute.get_replica_context()
         count = true.shape[0]
-        smooth, hinted = round(recipe.smooth * count), round(recipe.hinted * count)
+        smooth = round(recipe.smooth * count)
+        hinted = round(recipe.hinted * count) if self.config.guide == "linear" else 0
+        adversarial = adversarial and smooth < count
         numbers = tf.range(count)[:, None]
         fidelity = tf.cast(numbers < smooth, tf.float32)
         trust = tf.cast(numbers >= count - hinted, tf.float32)
@@ -186,7 +191,7 @@ class Pix2Pix:
             loss = recipe.l1 * mean(distance)
             measured = {"l1": mean(distance)}
             sharp = completed[smooth:], true[smooth:], masks[smooth:]
-            if self.features:
+            if self.features and smooth < count:
                 unlike = imagenet.distance(self.features(sharp[0]), self.features(sharp[1]))
                 loss += recipe.perceptual * mean(unlike)
                 measured["perceptual"] = mean(unlike)
@@ -195,7 +200,7 @@ class Pix2Pix:
                 loss += recipe.adversarial * mean(g_loss)
                 loss += recipe.feature_matching * mean(matching)
                 measured |= {"g_loss": mean(g_loss), "feature_matching": mean(matching)}
-        _update(self.generator, self.g_optimizer, tape, loss)
+        _update(self.generator, self.g_optimizer, tape, loss, recipe.clip_norm)
         if not adversarial:
             self.state.share_statistics()
             return measured
@@ -205,7 +210,7 @@ class Pix2Pix:
         with tf.GradientTape() as tape:
             d_loss = mean(self._discriminator_loss(*sharp, penalised))
             loss = recipe.d_weight * d_loss
-        _update(self.discriminator, self.d_optimizer, tape, loss)
+        _update(self.discriminator, self.d_optimizer, tape, loss, recipe.clip_norm)
         self.state.share_statistics()
         return measured | {"d_loss": d_loss}
 
@@ -251,19 +256,6 @@ class Pix2Pix:
         return outputs[:count], outputs[count:]
 
 
-def make_pairs(
-    pictures: np.ndarray, numbers: np.ndarray, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Of clean pictures (N, S, S, C) what a step takes: half of them mirrored, and masks.
-
-    What is drawn depends on the seed and each picture's number in the run, see data.pipeline.
-    """
-    mirrored = [np.random.default_rng((seed, 0, number)).random() < 0.5 for number in numbers]
-    pictures = np.where(np.reshape(mirrored, (-1, 1, 1, 1)), pictures[:, :, ::-1], pictures)
-    masks = [damage.draw_hole(pictures.shape[1], (seed, 1, number)) for number in numbers]
-    return pictures, np.stack(masks)
-
-
 def _features(config: UNetConfig) -> keras.Model:
     """The ImageNet features that completed pictures are compared by; ValueError for grey ones."""
     if config.channels != 3:
@@ -272,9 +264,21 @@ def _features(config: UNetConfig) -> keras.Model:
     return imagenet.features(blocks=PERCEPTUAL_BLOCKS, pixels=pixels)
 
 
-def _update(network: keras.Model, optimizer: keras.Optimizer, tape, loss: tf.Tensor) -> None:
+def _update(
+    network: keras.Model,
+    optimizer: keras.Optimizer,
+    tape: tf.GradientTape,
+    loss: tf.Tensor,
+    clip_norm: float,
+) -> None:
     variables = network.trainable_variables
-    optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
+    gradients = tape.gradient(loss, [v.value for v in variables])
+    if clip_norm:  # of the whole gradient: Keras would clip each replica's share of it
+        context = tf.distribute.get_replica_context()
+        gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        gradients, _ = tf.clip_by_global_norm(gradients, clip_norm)
+        gradients = [gradient / context.num_replicas_in_sync for gradient in gradients]
+    optimizer.apply(gradients, variables)  # which adds up what the replicas have
 
 
 def _seed_dropout(network: keras.Model, seed: int, step: tf.Tensor) -> None:
@@ -291,5 +295,4 @@ def _adam(learning_rate: float, recipe: Recipe) -> keras.optimizers.Adam:
         beta_1=recipe.beta1,
         beta_2=recipe.beta2,
         epsilon=1e-8,
-        global_clipnorm=recipe.clip_norm or None,
     )

@@ -10,6 +10,9 @@ from networks.unet_config import UNetConfig
 
 LOSSES = ("gan", "hinge")
 DAMAGES = ("hole",)
+PENALTY_EVERY = 8  # steps: the penalty changes slowly (Karras et al. 2020, appendix B)
+PERCEPTUAL_BLOCKS = ("stem", "block1", "block2", "block3", "block4")
+PERCEPTUAL_PIXELS = 128  # pictures are enlarged to, for ImageNet's features
 
 
 @dataclass(frozen=True)
