@@ -3,6 +3,7 @@
 
     bench/train.py                               this step and the original's schedule
     bench/train.py --torch-python PYTHON         and the same step in PyTorch (bench/peers/)
+    bench/train.py --pix2pix --batch-size 16 --torch-python PYTHON    the one-pass network instead
     bench/train.py --recipes                     every recipe against the original one
     bench/train.py --sizes 16 32 128             other image sizes
 
@@ -53,6 +54,8 @@ def main() -> None:
         return work(options.worker, json.loads(options.config), options.batch_size)
     if options.recipes:
         compare_recipes(RECIPES | presets(), options)
+    elif options.pix2pix:
+        compare_one_pass(options)
     elif options.sizes:
         compare_recipes({f"{n} pixels": {"image_size": n} for n in options.sizes}, options)
     else:
@@ -66,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     cli.flag(parser, "--rounds", type=cli.positive_int, default=7, help="(%(default)s)")
     cli.flag(parser, "--batch-size", type=cli.positive_int, default=64, help="(%(default)s)")
     cli.flag(parser, "--torch-python", type=Path, help="the Python that has bench/peers/")
+    cli.flag(parser, "--pix2pix", action="store_true", help="the one-pass network's step instead")
     cli.flag(parser, "--recipes", action="store_true", help="a row per recipe instead")
     cli.flag(parser, "--sizes", type=cli.positive_int, nargs="+", help="a row per size instead")
     cli.flag(parser, "--worker", choices=STEPS, help=argparse.SUPPRESS)
@@ -93,6 +97,23 @@ def compare_programs(options: argparse.Namespace) -> None:
     print(f"this / original's schedule: {this.ratio(original):.2f} (target: at most 0.78)")
     for row in torch:
         print(f"this / PyTorch: {this.ratio(row):.2f} (target: at most 0.85)")
+
+
+def compare_one_pass(options: argparse.Namespace) -> None:
+    """The best preset's adversarial step in turns with the same in PyTorch."""
+    rows = {"this project": Row("pix2pix", options.batch_size)}
+    if options.torch_python:
+        python = options.torch_python
+        rows["PyTorch"] = Row("torch-pix2pix", options.batch_size, python=python)
+    for row in rows.values():
+        row.wait()
+    take_turns(rows.values(), options.rounds)
+    for name, row in rows.items():
+        row.finish()
+        print(f"one-pass train step, {name}: {row.summary()}")
+    this, *torch = rows.values()
+    for row in torch:
+        print(f"this / PyTorch: {this.ratio(row):.2f} (target: at most 1.0)")
 
 
 def compare_recipes(recipes: dict[str, dict], options: argparse.Namespace) -> None:
@@ -308,13 +329,66 @@ def torch_step(config: dict, batch_size: int) -> Callable[[], None]:
     return step
 
 
+def pix2pix_step(config: dict, batch_size: int) -> Callable[[], None]:
+    """The adversarial step of the one-pass network's best preset, with all that it computes."""
+    import numpy as np
+    import tensorflow as tf
+
+    from translation.pix2pix import Pix2Pix
+    from translation.recipe import both
+
+    tf.config.experimental.enable_op_determinism()  # as train-pix2pix.py does
+    values = {"batch_size": batch_size, "adversarial_from": 0} | config
+    model = Pix2Pix(*both(values))
+    rng, size = np.random.default_rng(0), model.config.image_size
+    for layer in model.state.expectations:
+        layer.axes.assign(rng.standard_normal(layer.axes.shape) / 50)
+    true = tf.constant(rng.uniform(-1, 1, (batch_size, size, size, 3)), tf.float32)
+    masks = np.ones((batch_size, size, size, 1), np.float32)
+    masks[:, size // 4 : -size // 4, size // 4 : -size // 4] = 0
+    pair = true, tf.constant(masks)
+
+    def step() -> None:
+        measured = model.step(pair, tensor(model.state.position.step))
+        model.state.position.step += 1
+        assert_finite(map(float, measured.values()))
+
+    return step
+
+
+def torch_pix2pix_step(config: dict, batch_size: int) -> Callable[[], None]:
+    """The step of bench/peers/torch_pix2pix.py; runs in the environment that has PyTorch."""
+    import torch
+
+    from bench.peers import torch_pix2pix as peer
+
+    torch.manual_seed(0)
+    trainer = peer.Trainer()
+    true = torch.rand(batch_size, 3, peer.SIZE, peer.SIZE) * 2 - 1
+    masks = torch.ones(batch_size, 1, peer.SIZE, peer.SIZE)
+    masks[:, :, 16:48, 16:48] = 0
+    numbers = iter(range(10**9))
+
+    def step() -> None:
+        losses = trainer.step(true, masks, next(numbers))
+        assert_finite(float(loss.detach()) for loss in losses.values())
+
+    return step
+
+
 def assert_finite(values: Iterable[float]) -> None:
     values = list(values)
     if not all(abs(value) < float("inf") for value in values):
         raise FloatingPointError(f"a loss is not finite: {values}")
 
 
-STEPS = {"this": this_step, "original": original_step, "torch": torch_step}
+STEPS = {
+    "this": this_step,
+    "original": original_step,
+    "torch": torch_step,
+    "pix2pix": pix2pix_step,
+    "torch-pix2pix": torch_pix2pix_step,
+}
 
 if __name__ == "__main__":
     cli.run(main)
