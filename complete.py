@@ -209,7 +209,7 @@ def main() -> int:
         raise ValueError(
             f"--img-size is {arguments.img_size}, but the model makes {completer.size} pixels"
         )
-    job = _job(arguments, completer, options, hole, paths)
+    job = _job(arguments, completer, options=options, hole=hole, paths=paths)
     if arguments.face_points and len(paths) > 1:
         raise ValueError(f"--face-points are those of one picture; {len(paths)} are given")
     if arguments.preview:

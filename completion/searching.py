@@ -127,8 +127,8 @@ class Searching:
             arrays = checkpoint.cached(
                 model.path,
                 "starts",
-                fingerprint,
-                lambda: starts.Starts.fit(model.generate, model.space).to_arrays(),
+                fingerprint=fingerprint,
+                make=lambda: starts.Starts.fit(model.generate, model.space).to_arrays(),
             )
             self._starts = fingerprint, starts.Starts.from_arrays(arrays, model.space)
         return self._starts[1]
@@ -164,8 +164,8 @@ class Searching:
         steps = model.complete(
             known,
             square_masks,
-            search,
-            dataclasses.replace(options.objective, lowres=lowres),
+            options=search,
+            objective=dataclasses.replace(options.objective, lowres=lowres),
             weights=weights,
             z=[
                 starts.start(
@@ -193,7 +193,7 @@ class Searching:
                 missed = guide.expected_differences(known - generated, draw, search.seed)
                 return np.clip(generated + missed, -1, 1)
 
-            yield Moment(step, loss, z, generate)
+            yield Moment(step, loss=loss, latent=z, generate=generate)
 
 
 def _weights(square_masks: np.ndarray, options: Options) -> np.ndarray:

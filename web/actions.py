@@ -166,7 +166,9 @@ class Actions:
             paint = np.max([layer[..., 3] for layer in layers], axis=0) if layers else None
             size = model.size
             with TemporaryDirectory(dir=self.folder) as folder:
-                file = studio.painted_mask(wish.scene, points, paint, size, Path(folder))
+                file = studio.painted_mask(
+                    wish.scene, points, paint=paint, size=size, folder=Path(folder)
+                )
                 return studio.prepare(wish.scene.path, model, Hole(file=file), points=points)
         if wish.kind == FILE:
             hole = self._mask_file(wish.mask)
@@ -194,7 +196,14 @@ class Actions:
         shown, hidden = gr.update(visible=True), gr.update(visible=False)
         with telling(), studio.own_folder(self.folder) as folder:
             case, model = self._case(wish), self.models.get(wish.model)
-            for view in studio.complete(model, case, wish.options, folder, stop, self.seconds):
+            for view in studio.complete(
+                model,
+                case,
+                options=wish.options,
+                folder=folder,
+                stop=stop,
+                seconds=self.seconds,
+            ):
                 if isinstance(view, Result):
                     yield shown, hidden, *self._finished(wish.scene.path, view)
                 else:
@@ -255,9 +264,16 @@ class Actions:
             check(picture, self.limits)
             network = self.models.get(model)
             hole = self._mask_file(mask) if mask else Hole(built_in, options.search.seed)
-            case = studio.prepare(Path(picture), network, hole, fit)
+            case = studio.prepare(Path(picture), network, hole, fit=fit)
             never = threading.Event()
-            for view in studio.complete(network, case, options, folder, never, self.seconds):
+            for view in studio.complete(
+                network,
+                case,
+                options=options,
+                folder=folder,
+                stop=never,
+                seconds=self.seconds,
+            ):
                 if isinstance(view, Result):
                     pictures = [str(path) for path in view.pictures]
                     yield pictures, str(view.mask), str(view.animation)

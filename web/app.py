@@ -139,7 +139,7 @@ def _launch(arguments: argparse.Namespace, folders: list[Path], folder: Path):
     safety.bound_decoding(limits)
     models = Models(folders)
     models.get().ready()  # now: a damaged model, and a wait, are told at once
-    actions = Actions(models, limits, folder, arguments.time_limit)
+    actions = Actions(models, limits, folder=folder, seconds=arguments.time_limit)
     blocks = page.Page(actions, examples.write(folder / "examples")).blocks
     blocks.queue(max_size=arguments.max_waiting)
     try:

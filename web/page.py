@@ -87,7 +87,7 @@ class Page:
             self._wire()
 
     def _picture(self, examples: Sequence[Path]) -> None:
-        self.photo = upload("Picture", height=260)
+        self.photo = upload("Picture", height=260, elem_id="photo")
         gr.Examples([[str(path)] for path in examples], self.photo, label="Examples")
 
     def _place(self) -> None:
@@ -137,10 +137,14 @@ class Page:
             self.preset = gr.Radio(list(PRESETS), value=PRESET, label="Preset")
             with gr.Row():
                 self.step_count = number("Steps", best.search.steps, MOST_STEPS)
-                self.lam = number("λ, weight of the perceptual loss", best.objective.lam, 1e6, None)
+                self.lam = number(
+                    "λ, weight of the perceptual loss", best.objective.lam, most=1e6, precision=None
+                )
             with gr.Row():
                 self.blend = gr.Dropdown(blend.METHODS, value=best.blend, label="Blending")
-                self.alternatives = number("Alternatives", ALTERNATIVES, MOST_ALTERNATIVES, 0, 1)
+                self.alternatives = number(
+                    "Alternatives", ALTERNATIVES, most=MOST_ALTERNATIVES, least=1
+                )
                 self.seed = number("Seed", best.search.seed, 2**31 - 1)
 
     def _search(self) -> None:
@@ -220,7 +224,10 @@ class Page:
         self.preset.input(
             of_preset, self.preset, [self.step_count, self.lam, self.blend], **AT_ONCE
         )
+        self._wire_search([*wish, self.editor])
 
+    def _wire_search(self, wish: list) -> None:
+        do = self.actions
         buttons = [self.complete, self.stop]
         shown = [
             *buttons,
@@ -234,7 +241,7 @@ class Page:
         ]
         run = self.complete.click(
             do.complete,
-            [*wish, self.editor],
+            wish,
             shown,
             show_progress="minimal",
             show_progress_on=self.status,
@@ -255,11 +262,11 @@ class Page:
                 gr.Dropdown(FITS, value="resize", label="fit: the centre square, or the face"),
                 gr.Dropdown(self.actions.models.names, label="model: a folder's name"),
                 gr.Dropdown(list(PRESETS), value=PRESET, label="preset"),
-                number("alternatives", 1, MOST_ALTERNATIVES, 0, 1),
+                number("alternatives", 1, most=MOST_ALTERNATIVES, least=1),
                 number("seed", 0, 2**31 - 1),
                 upload("mask: a file, white is the hole; instead of built_in"),
                 number("steps: instead of the preset's", None, MOST_STEPS),
-                number("lam: instead of the preset's", None, 1e6, None),
+                number("lam: instead of the preset's", None, most=1e6, precision=None),
                 gr.Dropdown(blend.METHODS, value=None, label="blend: instead of the preset's"),
             ]
             outputs = [

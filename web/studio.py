@@ -276,7 +276,7 @@ def complete(
                 square = square_result(case, moment.generated[0], options.blend)
                 frames.append(square)
                 step = alternative * steps + moment.step
-                yield View(step, options.alternatives * steps, loss, square)
+                yield View(step, steps=options.alternatives * steps, loss=loss, square=square)
         # A search that ran to its end counts by its end, as for complete.py.
         kept = moment if ended == "done" else best
         loss = None if kept.loss is None else float(kept.loss[0])
@@ -285,7 +285,7 @@ def complete(
             break
     order = completion.ranked(completer, case, [one.generated for one in found])
     found = [found[draw] for draw in order]
-    yield _written(case, found, options.blend, folder, ended)
+    yield _written(case, found, blend=options.blend, folder=folder, ended=ended)
 
 
 class Found(NamedTuple):
@@ -311,7 +311,14 @@ def _written(case: Case, found: list[Found], blend: str, folder: Path, ended: st
     mask, animation = folder / "mask.png", folder / "search.gif"
     codecs.write(mask, masks.to_file(case.mask))
     grids.write_gif(animation, frames, seconds_per_frame=0.2)
-    return Result(pictures, details, [one.loss for one in found], mask, animation, ended)
+    return Result(
+        pictures,
+        details=details,
+        losses=[one.loss for one in found],
+        mask=mask,
+        animation=animation,
+        ended=ended,
+    )
 
 
 @contextmanager

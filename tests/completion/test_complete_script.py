@@ -1,6 +1,5 @@
-"""./complete.py as a user runs it: what it writes, says, keeps, refuses; interrupted, run again."""
+"""./complete.py as a user runs it: what it writes, says, keeps and refuses."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -9,96 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lively import SIZE, Z, lively, saved
+from calling import FEW, assert_refused, files, painted, report, write
+from lively import SIZE, Z
 from PIL import Image, ImageCms
 
-import cli
 import complete
-from completion import folder as completing
-from completion.outputs import Results
 from data.drawn import drawn_faces
-from measuring import metrics
 from model import DCGAN
 from pictures import codecs, grids, masks
 from training import checkpoint
 from training.checkpoint import cached
 
-FEW = ("--nIter", 2)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-MEASURED = {
-    "name",
-    "result",
-    "input",
-    "modified",
-    "settings",
-    "first_loss",
-    "last_loss",
-    "losses",
-    "steps",
-    "seconds",
-}
-
-
-@pytest.fixture(scope="session")
-def models(tmp_path_factory):
-    """Folders of a saved model by its number of channels, and the restored models by folder."""
-    folder = tmp_path_factory.mktemp("models")
-    folders = {c: saved(folder / f"channels{c}", lively(channels=c)) for c in (1, 3)}
-    return folders, {path: DCGAN.restore(path) for path in folders.values()}
-
-
-@pytest.fixture
-def call(models, monkeypatch, capsys, tmp_path):
-    """Run complete.py in an empty folder: (status, standard output, standard error). Models that
-    are known are not restored again."""
-    folders, restored = models
-    restore = DCGAN.restore.__func__
-
-    def quick(cls, folder, warn=print):
-        return restored[folder] if folder in restored else restore(cls, folder, warn)
-
-    monkeypatch.setattr(DCGAN, "restore", classmethod(quick))
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments, model=3):
-        arguments = map(str, arguments)
-        chosen = ["--checkpointDir", str(folders[model])] if model else []
-        monkeypatch.setattr(sys, "argv", ["complete.py", *arguments, *chosen])
-        with pytest.raises(SystemExit) as ended:
-            cli.run(complete.main)
-        return ended.value.code, *capsys.readouterr()
-
-    return run
-
-
-def write(folder: Path, count: int, size: int = SIZE, seed: int = 0) -> Path:
-    """A folder of `count` drawn faces."""
-    for number, pixels in enumerate(drawn_faces(count, size, seed)):
-        codecs.write(folder / f"face{number:03d}.png", pixels)
-    return folder
-
-
-def files(folder: Path, pattern: str = "*") -> list[str]:
-    return sorted(str(p.relative_to(folder)) for p in folder.glob(pattern) if p.is_file())
-
-
-def report(out: Path) -> dict[str, dict]:
-    return {entry["name"]: entry for entry in json.loads((out / "report.json").read_text())}
-
-
-def painted(path: Path, size: int, rows: slice, columns: slice) -> Path:
-    """A mask file that hides a rectangle."""
-    mask = np.zeros((size, size, 1), np.uint8)
-    mask[rows, columns] = 255
-    codecs.write(path, mask)
-    return path
-
-
-def assert_refused(called, words: str) -> None:
-    status, _, error = called
-    lines = error.strip().split("\n")
-    assert status == 2 and len(lines) == 1 and lines[0].startswith("error: "), error
-    assert words in lines[0]
 
 
 # What the blog post finds
@@ -420,193 +341,6 @@ def test_other_formats(call, tmp_path, suffix):
     known = codecs.read(out / "masks" / "face000.png", 1) == 0
     off = codecs.read(out / "results" / f"face000.{suffix}").astype(int) - drawn_faces(1, 24)[0]
     assert np.abs(off * known).max() <= (60 if suffix == "jpg" else 0)
-
-
-# The report
-
-
-def test_the_report_of_built_in_holes(call, tmp_path):
-    write(tmp_path / "in", 2, size=24)
-    call("in", *FEW, "--blend", "feather")
-    entries = report(tmp_path / "completions")
-    for number, pixels in enumerate(drawn_faces(2, 24)):
-        entry = entries[f"face00{number}"]
-        assert set(entry) == MEASURED | {"psnr", "ssim"}
-        assert entry["steps"] == 2 and entry["seconds"] > 0
-        assert entry["losses"] == [entry["last_loss"]]
-        assert entry["settings"]["blend"] == "feather"
-        result = codecs.read(tmp_path / "completions" / entry["result"])
-        hole = codecs.read(tmp_path / "completions" / "masks" / f"face00{number}.png", 1) > 0
-        known = 1.0 - hole[None]
-        pair = codecs.to_float(result)[None], codecs.to_float(pixels)[None], known
-        assert entry["psnr"] == pytest.approx(metrics.psnr(*pair)[0])
-        assert entry["ssim"] == pytest.approx(metrics.ssim(*pair)[0])
-
-
-def test_a_hole_of_ones_own_is_measured_against_a_reference(call, tmp_path):
-    write(tmp_path / "in", 1, size=24)
-    write(tmp_path / "true", 1, size=24, seed=1)
-    mask = painted(tmp_path / "mask.png", 24, slice(4, 9), slice(6, 20))
-    call("in", "--mask", mask, *FEW, "--outDir", "a")
-    assert set(report(tmp_path / "a")["face000"]) == MEASURED
-    call("in", "--mask", mask, *FEW, "--outDir", "b", "--reference", "true")
-    entry = report(tmp_path / "b")["face000"]
-    assert set(entry) == MEASURED | {"psnr", "ssim"}
-    hole = codecs.read(mask, 1) > 0
-    difference = codecs.read(tmp_path / "b" / entry["result"]) - drawn_faces(1, 24, 1)[0] * 1.0
-    square = (difference[np.broadcast_to(hole, difference.shape)] ** 2).mean()
-    assert entry["psnr"] == pytest.approx(10 * np.log10(255**2 / square))
-
-    write(tmp_path / "wrong", 1, size=30)
-    status, _, error = call("in", "--mask", mask, *FEW, "--outDir", "c", "--reference", "wrong")
-    assert status == 2 and "is 30x30 pixels, the picture it is true of 24x24" in error
-
-
-def test_alternatives_differ_and_their_number_does_not_change_the_first(call, tmp_path):
-    write(tmp_path / "in", 2)
-    call("in", *FEW, "--maskType", "left", "--outDir", "one")
-    status, *_ = call("in", "--alternatives", 4, *FEW, "--maskType", "left")
-    out = tmp_path / "completions"
-    assert status == 0
-    for name, entry in report(out).items():
-        alone = codecs.read(tmp_path / "one" / "results" / f"{name}.png")
-        np.testing.assert_array_equal(alone, codecs.read(out / entry["result"]))
-        assert len(entry["losses"]) == 4
-        assert entry["last_loss"] == entry["losses"][0]
-        found = [codecs.read(out / "alternatives" / name / f"{n}.png") for n in (1, 2, 3, 4)]
-        assert len({pixels.tobytes() for pixels in found}) == 4
-        np.testing.assert_array_equal(found[0], codecs.read(out / "results" / f"{name}.png"))
-        sheet = codecs.read(out / "alternatives" / f"{name}.png")
-        np.testing.assert_array_equal(sheet, np.concatenate(found, axis=1))
-
-
-# Thousands of files
-
-
-def test_what_is_done_is_skipped(call, tmp_path):
-    write(tmp_path / "in", 3)
-    call("in", *FEW)
-    out = tmp_path / "completions"
-    before = {p: p.stat().st_mtime_ns for p in out.glob("results/*")}
-    codecs.write(tmp_path / "in" / "new.png", drawn_faces(1, SIZE, 7)[0])
-    status, said, _ = call("in", *FEW)
-    assert status == 0 and "1 completed, 3 done before, 0 passed over" in said
-    assert before == {p: p.stat().st_mtime_ns for p in before}
-    (out / "results" / "face001.png").unlink()  # what was thrown away is made again
-    assert "1 completed, 3 done before" in call("in", *FEW)[1]
-    assert len(files(out / "results")) == 4 and (out / "results" / "face001.png").exists()
-    # Another search of the same picture is no second run.
-    assert "4 completed, 0 done before" in call("in", "--nIter", 1)[1]
-    assert len(files(out / "results")) == 8 and len(report(out)) == 8
-
-
-def test_another_format_is_no_second_run(call, tmp_path):
-    write(tmp_path / "in", 2)
-    call("in", *FEW)
-    assert "2 completed, 0 done before" in call("in", *FEW, "--format", "jpg")[1]
-    assert "0 completed, 2 done before" in call("in", *FEW, "--format", "jpg")[1]
-    suffixes = [Path(name).suffix for name in files(tmp_path / "completions" / "results")]
-    assert sorted(suffixes) == [".jpg", ".jpg", ".png", ".png"]
-
-
-def test_a_picture_is_read_once_and_its_mask_once(call, tmp_path, monkeypatch):
-    """Decoded a second time for the write, from the bytes that were read."""
-    write(tmp_path / "in", 3, size=24)
-    painted(tmp_path / "mask.png", 24, slice(4, 9), slice(6, 20))
-    read = []
-
-    def load(path):
-        read.append(Path(path).stem)
-        return Path(path).read_bytes()
-
-    monkeypatch.setattr(codecs, "load", load)
-    assert call("in", "--mask", "mask.png", *FEW)[0] == 0
-    read = [name for name in read if name.startswith("face") or name == "mask"]
-    assert sorted(read) == ["face000", "face001", "face002", "mask", "mask", "mask"]
-
-
-def test_large_files_close_a_batch_early(call, tmp_path, monkeypatch):
-    write(tmp_path / "in", 3)
-    monkeypatch.setattr(completing, "WAITING_BYTES", 1)
-    assert call("in", *FEW)[0] == 0
-    assert len(files(tmp_path / "completions" / "results")) == 3
-    assert (tmp_path / "completions" / "batch_0002").exists()
-
-
-def test_a_kill_loses_nothing_that_is_done(call, tmp_path, monkeypatch):
-    """Killed, a run makes no report; what it has done is known all the same."""
-    write(tmp_path / "in", 3)
-    out = tmp_path / "completions"
-    with monkeypatch.context() as patch:
-        patch.setattr(Results, "_save_report", lambda self: None)
-        call("in", *FEW)
-    assert not (out / "report.json").exists()
-    with (out / "report.jsonl").open("a") as journal:
-        journal.write('{"name": "face00')  # as a power cut leaves it
-    (out / "results" / "face001.png").unlink()  # killed before it was written
-    assert "1 completed, 2 done before" in call("in", *FEW)[1]
-    assert list(report(out)) == ["face000", "face002", "face001"]
-    assert not (out / "report.jsonl").exists()
-
-
-def test_a_folder_that_holds_its_results_is_not_completed_again(call, tmp_path):
-    write(tmp_path / "in", 2)
-    for _ in range(2):
-        status, said, _ = call("in", *FEW, "--outDir", "in/out")
-        assert status == 0
-    assert "0 completed, 2 done before, 0 passed over" in said
-
-
-def test_bad_files_are_named_and_passed_over(call, tmp_path):
-    write(tmp_path / "in", 3)
-    (tmp_path / "in" / "empty.jpg").touch()
-    (tmp_path / "in" / "text.png").write_text("no picture")
-    status, said, error = call("in", *FEW)
-    assert status == 1 and "3 completed, 0 done before, 2 passed over" in said
-    named = [line for line in error.splitlines() if line.startswith("passed over")]
-    assert "in/empty.jpg: not a readable picture (empty file)" in named[0]
-    assert len(named) == 2 and "in/text.png: not a readable picture" in named[1]
-    assert call("in/text.png", *FEW)[0] == 2
-    assert call("in", "--preview")[0] == 1
-    assert_refused(call("nowhere", *FEW), "nowhere: no such file or folder")
-
-
-@pytest.mark.parametrize("where", ["completing.finish_all", "codecs.write", "model.DCGAN.generate"])
-def test_an_interrupted_run_leaves_whole_files_and_is_taken_up(call, tmp_path, monkeypatch, where):
-    write(tmp_path / "in", 5)
-    module, *_, name = where.split(".")
-    owner = {"completing": completing, "codecs": codecs, "model": DCGAN}[module]
-    original, calls = getattr(owner, name), []
-
-    def interrupted(*arguments, **options):
-        calls.append(1)
-        if len(calls) == 8:
-            if module == "codecs":  # in the middle of a file
-                options["exif"] = _Interrupting()
-            else:
-                raise KeyboardInterrupt
-        return original(*arguments, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(owner, name, interrupted)
-        status, *_ = call("in", *FEW, "--batch-size", 2, "--alternatives", 2)
-    out = tmp_path / "completions"
-    assert status == 130
-    assert not [p for p in out.rglob(".*")]
-    for path in out.rglob("*.png"):
-        codecs.read(path)
-    done = len(report(out)) if (out / "report.json").exists() else 0
-    assert done == len(files(out / "results"))
-    status, said, _ = call("in", *FEW, "--batch-size", 2, "--alternatives", 2)
-    assert status == 0 and f"{5 - done} completed, {done} done before" in said
-    assert files(out / "results") == [f"face00{i}.png" for i in range(5)]
-
-
-class _Interrupting:
-    """Metadata that Ctrl-C comes with."""
-
-    def __bool__(self):
-        raise KeyboardInterrupt
 
 
 # What is said

@@ -33,10 +33,7 @@ import completion  # noqa: E402
 from completion.case import Hole, prepare  # noqa: E402
 from completion.finish import finish  # noqa: E402
 from completion.options import PRESETS, with_changes  # noqa: E402
-from pictures import (
-    codecs,  # noqa: E402
-    masks,  # noqa: E402
-)
+from pictures import codecs, masks  # noqa: E402
 from training import checkpoint  # noqa: E402
 from web import actions, app, safety, studio  # noqa: E402
 
@@ -252,8 +249,8 @@ def test_refuses_what_is_no_picture(visit, tmp_path, photograph):
     page = visit()
     for path, words in ((text, "not a picture"), (wide, "20,000 x 4"), (bomb, "megapixels")):
         choose_file(page, path)
-        page.get_by_text(words).wait_for()
-        page.locator("input[type=file]").first.wait_for(state="attached")  # empty again
+        page.get_by_text(words).wait_for()  # said while the picture is still shown
+        page.locator("#photo img").wait_for(state="detached")
     choose_file(page, photograph)
     page.get_by_label("Whole picture", exact=True).wait_for()  # the page lives on
 
