@@ -103,22 +103,19 @@ class Actions:
     # A picture, and a place in it
 
     def look(self, path: str | None) -> tuple:
-        """A new picture -> photo, scene, where, clicks, place, work, help, shown, editor"""
-        scene, photo = None, gr.skip()
+        """A new picture -> scene, where, clicks, place, work, help, shown, editor"""
         there, hidden = gr.update(visible=True), gr.update(visible=False)
+        if path is None:
+            return None, gr.skip(), [], hidden, hidden, there, None, None
         try:
-            if path:
-                check(path, self.limits)
-                scene = studio.look(path)
+            check(path, self.limits)
+            scene = studio.look(path)
         except ValueError as error:
-            gr.Warning(str(error), title="Not taken")
-            photo = None
-        if scene is None:
-            return photo, None, gr.skip(), [], hidden, hidden, there, None, None
+            raise gr.Error(str(error), title="Not taken", print_exception=False) from None
         choices = [(f"Face {n + 1}", str(n)) for n in range(len(scene.faces))]
         choices += [("Whole picture", WHOLE), ("Three points I click", POINTS)]
         where = gr.update(choices=choices, value=choices[0][1])
-        return photo, scene, where, [], there, there, hidden, *self.place(scene, choices[0][1], [])
+        return scene, where, [], there, there, hidden, *self.place(scene, choices[0][1], [])
 
     @telling()
     def place(self, scene: Scene, where: str, clicks: list) -> tuple:

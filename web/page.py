@@ -200,7 +200,6 @@ class Page:
         ]
         drawn = [self.shown, self.editor]
         outputs = [
-            self.photo,
             self.scene,
             self.where,
             self.clicks,
@@ -211,7 +210,9 @@ class Page:
         ]
         # Progress is shown beside the editor, never on it nor on a column around it: at every sign
         # of progress on these the page would send all that is painted to the server.
-        self.photo.change(do.look, self.photo, outputs, show_progress_on=self.photo, **OWN)
+        looked = self.photo.change(do.look, self.photo, outputs, show_progress_on=self.photo, **OWN)
+        # No part of those outputs: gr.skip() is an update, after which it would open files itself.
+        looked.failure(lambda: None, None, self.photo, **AT_ONCE)
         self.where.input(do.place, place, drawn, show_progress_on=self.shown, **OWN)
         self.shown.select(
             do.click, place, [self.where, self.clicks, *drawn], show_progress_on=self.shown, **OWN
