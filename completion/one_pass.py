@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+import cli
 from completion import Completer, Guide, Moment
 from completion.case import Case
 from completion.options import Options
@@ -68,6 +69,7 @@ class OnePass:
             fingerprint += f"-{prior.fingerprint()}"
 
         def restore() -> "Pix2Pix":
+            cli.import_tensorflow()
             from translation.pix2pix import Pix2Pix
 
             return Pix2Pix.restore(saved.path)
