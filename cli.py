@@ -72,6 +72,11 @@ def tell(sentence: str) -> None:
     print(sentence, file=sys.stderr, flush=True)
 
 
+def counted(number: int, noun: str) -> str:
+    """1 step, 1,000 steps."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def pass_over(error: Exception | str) -> None:
     """Name, in one line, what could not be done where the rest goes on."""
     tell(f"passed over {error if isinstance(error, str) else one_line(error)}")

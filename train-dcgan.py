@@ -95,8 +95,9 @@ def main() -> int:
         watch=watch,
         batches_per_step=recipe.d_steps,
         mirrored="flip" in recipe.augment,
+        use="./complete.py PICTURES",
     )
-    return course.follow(arguments, training, plan=f"{config}\n{recipe}")
+    return course.follow(arguments, training, plan={"networks": config, "recipe": recipe})
 
 
 if __name__ == "__main__":

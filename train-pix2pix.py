@@ -85,8 +85,9 @@ def main() -> int:
         watch=watch,
         pairs=pairs,
         mirrored=True,
+        use="./complete.py PICTURES",
     )
-    return course.follow(arguments, training, plan=f"{config}\n{recipe}")
+    return course.follow(arguments, training, plan={"networks": config, "recipe": recipe})
 
 
 if __name__ == "__main__":

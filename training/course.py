@@ -1,13 +1,15 @@
 """What every training script does around the loop: flags, devices, data, the rules of starting."""
 
 import argparse
-from collections.abc import Callable
-from contextlib import ExitStack
+import dataclasses
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import cli
-from cli import flag, import_tensorflow, non_negative_int, positive_int
+from cli import counted, flag, import_tensorflow, non_negative_int, positive_int
 from pictures import files
 from training import checkpoint
 
@@ -21,7 +23,8 @@ class Training:
     build(batch_size, strategy) makes the fresh model, a training.loop.Trainable; batch_size is
     smaller than the one here where there are fewer pictures. A step takes batches_per_step batches
     at once. pairs: see data.pipeline. mirrored: whether a mirrored picture is as good as it is.
-    watch(data, validation, crop), if flags ask for it, makes what the loop evaluates by.
+    watch(data, validation, crop), if flags ask for it, makes what the loop evaluates by. use: the
+    command that does something with the model, said in the end with its --checkpoint-dir.
     """
 
     image_size: int
@@ -33,6 +36,7 @@ class Training:
     batches_per_step: int = 1
     pairs: Callable | None = None
     mirrored: bool = False
+    use: str = ""
 
 
 def add_data_flags(parser: argparse.ArgumentParser, dataset: str) -> argparse._ArgumentGroup:
@@ -89,9 +93,10 @@ def add_course_flags(parser: argparse.ArgumentParser, checkpoint_dir: str, epoch
     flag(course, "--dry-run", action="store_true", help="check everything, print the plan, stop")
 
 
-def follow(arguments: argparse.Namespace, training: Training, plan: object) -> int:
+def follow(arguments: argparse.Namespace, training: Training, plan: Mapping[str, object]) -> int:
     """Train as the flags of add_data_flags and add_course_flags say, or with --dry-run only check
-    them and print the plan. Imports TensorFlow. Raises ValueError for what a user can get wrong."""
+    them and print the plan, dataclasses by what they are about. Imports TensorFlow. Raises
+    ValueError for what a user can get wrong."""
     dataset = _find(arguments)
     import_tensorflow()
     import tensorflow as tf
@@ -123,7 +128,8 @@ def follow(arguments: argparse.Namespace, training: Training, plan: object) -> i
 
     if arguments.dry_run:
         begin()
-        print(plan)
+        for name, part in plan.items():
+            print(f"{name}: {described(part)}")
         return 0
     with ExitStack() as stack:
         if chief:
@@ -138,10 +144,38 @@ def follow(arguments: argparse.Namespace, training: Training, plan: object) -> i
         if model.state.linear is None and (chief or model.state.expectations):
             print("fitting a linear model to the pictures, for completions", flush=True)
             model.state.learn(fit_linear(data, training.mirrored))
+        if chief:
+            stack.enter_context(_saying_where(run.checkpoint_dir, training.use))
         loop.train(model, data, run=own, evaluate=evaluate)
     if data.skipped:
-        print(f"{len(data.skipped)} pictures were passed over")
+        print(f"{counted(len(data.skipped), 'picture')} passed over")
     return cli.status(len(data.skipped), len(data.skipped) + data.count)
+
+
+def described(part: object) -> str:
+    """The fields of a dataclass for people: name value, name value; those without one left out."""
+    values = dataclasses.asdict(part).items()
+    words = ((k, ",".join(v) if isinstance(v, tuple | list) else v) for k, v in values)
+    return ", ".join(f"{k} {v}" for k, v in words if v not in (None, ""))
+
+
+@contextmanager
+def _saying_where(folder: Path, use: str) -> Iterator[None]:
+    """Say in the end, and after Ctrl-C, where the model is and what to do next."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _say_where(folder, use)
+        print("or the same command again, which goes on with the training", flush=True)
+        raise
+    _say_where(folder, use)
+
+
+def _say_where(folder: Path, use: str) -> None:
+    if checkpoint.exists(folder):
+        print(f"the model is in {folder}", flush=True)
+        if use:
+            print(f"next: {use} --checkpoint-dir {shlex.quote(str(folder))}", flush=True)
 
 
 def _find(arguments: argparse.Namespace) -> Path:
@@ -192,7 +226,8 @@ def _open(arguments, dataset: Path, training: Training, strategy):
     for note in data.notes:
         print(note)
     print(f"devices: {devices.describe(strategy)}")
-    print(f"{data.count:,} images, {data.steps_per_epoch} steps of {data.batch_size} an epoch")
+    steps = counted(data.steps_per_epoch, "step")
+    print(f"{counted(data.count, 'image')}, {steps} of {data.batch_size} an epoch")
     return data
 
 

@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from pictures.files import remove_leftovers, replacing
 
+SPEEDS = ("images_per_second",)  # among what a step measures
+
 
 class Journal:
     """Writes what a run measures. Opened at `step`, it drops every line of later steps; at step 0
@@ -26,13 +28,16 @@ class Journal:
         _cut_metrics(metrics, step)
         self._metrics = metrics.open("a")
 
-    def scalars(self, step: int, values: Mapping[str, float], **also: float) -> None:
-        """Write each value to TensorBoard, and one line with all of them and `also`."""
+    def scalars(
+        self, step: int, values: Mapping[str, float], group: str = "loss", **also: float
+    ) -> None:
+        """Write each value to TensorBoard, as GROUP/NAME, and one line with all of them and `also`
+        by their names alone."""
         self._metrics.write(json.dumps({"step": step, **also, **values}) + "\n")
         self._metrics.flush()
         with self._at(step):
             for name, value in values.items():
-                tf.summary.scalar(name, value)
+                tf.summary.scalar(f"{'speed' if name in SPEEDS else group}/{name}", value)
 
     def histograms(self, step: int, values: Mapping[str, np.ndarray]) -> None:
         with self._at(step):

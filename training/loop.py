@@ -201,7 +201,7 @@ def _evaluate(model: Trainable, evaluate: Evaluate, run: Run, journal: Journal, 
     except Exception as error:  # whatever a metric does, training goes on
         tqdm.write(f"warning: no evaluation at step {position.step} ({error})")
         return
-    journal.scalars(position.step, figures, epoch=epoch)
+    journal.scalars(position.step, figures, group="quality", epoch=epoch)
     tqdm.write(f"step {position.step}: " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()))
     first = next(iter(figures.values()), math.inf)
     if first < position.best:

@@ -43,7 +43,24 @@ def test_scalars_reach_tensorboard_and_the_file(places):
         {"step": 1, "epoch": 0, "d_loss": 0.1, "g_loss": 1.0},
         {"step": 2, "epoch": 0, "d_loss": 0.2, "g_loss": 1.0},
     ]
-    assert events(places[0]) == [(1, "d_loss"), (1, "g_loss"), (2, "d_loss"), (2, "g_loss")]
+    tags = ("loss/d_loss", "loss/g_loss")
+    assert events(places[0]) == [(step, tag) for step in (1, 2) for tag in tags]
+
+
+def test_scalars_are_grouped(places):
+    book = Journal(*places, 0)
+    book.scalars(1, {"l1": 0.5, "images_per_second": 3.0}, epoch=0)
+    book.scalars(1, {"frechet_distance": 2.0}, group="quality", epoch=0)
+    book.close()
+    assert [tag for _, tag in events(places[0])] == [
+        "loss/l1",
+        "speed/images_per_second",
+        "quality/frechet_distance",
+    ]
+    assert [set(line) - {"step", "epoch"} for line in lines(places[1])] == [
+        {"l1", "images_per_second"},
+        {"frechet_distance"},
+    ]
 
 
 def test_pictures_histograms_and_the_graph_reach_tensorboard(places):
@@ -68,10 +85,18 @@ def test_lines_beyond_the_checkpoint_are_dropped(places):
     write(places, 1, 9)
     write(places, 6, 7)  # resumed from the checkpoint of step 5
     assert [line["step"] for line in lines(places[1])] == [1, 2, 3, 4, 5, 6, 7]
-    assert [step for step, tag in events(places[0]) if tag == "d_loss"] == [1, 2, 3, 4, 5, 6, 7]
+    assert [step for step, tag in events(places[0]) if tag == "loss/d_loss"] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+    ]
     write(places, 4, 4)
     assert [line["step"] for line in lines(places[1])] == [1, 2, 3, 4]
-    assert [step for step, tag in events(places[0]) if tag == "d_loss"] == [1, 2, 3, 4]
+    assert [step for step, tag in events(places[0]) if tag == "loss/d_loss"] == [1, 2, 3, 4]
 
 
 def test_torn_ends_of_a_killed_run_are_dropped(places):
@@ -84,7 +109,7 @@ def test_torn_ends_of_a_killed_run_are_dropped(places):
         path.write_bytes(whole[:-cut])
         write(places, 5, 5)
         assert [line["step"] for line in lines(places[1])] == [1, 2, 3, 4, 5]
-        steps = [step for step, tag in events(places[0]) if tag == "d_loss"]
+        steps = [step for step, tag in events(places[0]) if tag == "loss/d_loss"]
         assert steps == [1, 2, 3, 4, 5]  # what was torn is g_loss of step 4
         for other in set(places[0].iterdir()) - {path}:
             other.unlink()
@@ -94,7 +119,7 @@ def test_a_run_that_starts_anew_moves_earlier_events_aside(places):
     for number in (1, 2):
         write(places, 1, 3)
         assert [line["step"] for line in lines(places[1])] == [1, 2, 3]
-        assert [step for step, tag in events(places[0]) if tag == "d_loss"] == [1, 2, 3]
+        assert [step for step, tag in events(places[0]) if tag == "loss/d_loss"] == [1, 2, 3]
         folders = sorted(path.name for path in places[0].iterdir() if path.is_dir())
         assert folders == [f"earlier-{n}" for n in range(1, number)]
 
@@ -105,7 +130,7 @@ def test_what_a_kill_left_of_cutting_is_removed(places):
     stem = path.name.removesuffix(".v2")
     (places[0] / f".{stem}.0123abcd.v2").write_bytes(path.read_bytes())  # TensorBoard would show it
     write(places, 3, 3)
-    assert [step for step, tag in events(places[0]) if tag == "d_loss"] == [1, 2, 3]
+    assert [step for step, tag in events(places[0]) if tag == "loss/d_loss"] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("where", ["logs", "checkpoint"])

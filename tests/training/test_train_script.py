@@ -100,7 +100,8 @@ def test_everything_lands_where_the_flags_say(alone, faces):
     grid = codecs.read(alone / "samples" / names[0])
     assert grid.shape == (8 * 16, 8 * 16, 3) and grid.std() > 0
     steps = event_steps(alone)
-    scalars = ["d_loss_real", "d_loss_fake", "d_loss", "g_loss", "images_per_second"]
+    scalars = [f"loss/{name}" for name in ("d_loss_real", "d_loss_fake", "d_loss", "g_loss")]
+    scalars.append("speed/images_per_second")
     assert all(steps[tag] == list(range(1, 13)) for tag in scalars)
     assert all(steps[tag] == [5, 10] for tag in ("z", "d", "d_", "G", "real"))
     assert steps["graph"] == [0]
@@ -141,11 +142,14 @@ def test_as_a_user_starts_it(tmp_path):
     )
     assert done.returncode == 1, done.stderr  # one file was passed over
     assert "5 pictures, fewer than a batch of 128: batches of 4" in done.stdout
-    assert "5 images, 1 steps of 4 an epoch" in done.stdout
+    assert "5 images, 1 step of 4 an epoch" in done.stdout
     assert "passed over faces/note.jpg: not a readable picture" in done.stderr
-    assert "1 pictures were passed over" in done.stdout
+    assert "1 picture passed over" in done.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["faces", "my"]
     assert (tmp_path / "my" / "model" / "step-00000002").is_dir()
+    said = done.stdout.splitlines()
+    at = said.index("the model is in my/model")
+    assert said[at + 1] == "next: ./complete.py PICTURES --checkpoint-dir my/model"
     names = sorted(path.name for path in (tmp_path / "my" / "samples").iterdir())
     assert names == ["train_00_0001.png", "train_01_0002.png"]
     assert codecs.read_picture(tmp_path / "my" / "samples" / names[0]).pixels.shape[2] == 1
@@ -167,6 +171,8 @@ def test_ctrl_c_and_resume_equal_the_uninterrupted_run(launcher, faces, alone, t
     running.signal(signal.SIGCONT)
     assert running.wait() in STOPPED, running.stderr
     assert "Traceback" not in running.stderr
+    assert "the model is in checkpoint\nnext: ./complete.py PICTURES" in running.stdout
+    assert "or the same command again" in running.stdout
     newest = checkpoint.load(tmp_path / "run" / "checkpoint")
     assert newest.state["step"] == len(lines(tmp_path / "run"))  # saved where it stopped
     resumed = train(launcher, faces, tmp_path / "run")
@@ -234,6 +240,9 @@ def test_a_dry_run_changes_nothing(launcher, faces, copied):
     assert running.wait() == 0, running.stderr
     assert "13 images, 3 steps of 4 an epoch" in running.stdout
     assert "started from the weights of checkpoint" in running.stdout
+    plan = dict(line.split(": ", 1) for line in running.stdout.splitlines() if ": " in line)
+    assert "image_size 16, channels 3" in plan["networks"] and "loss gan, " in plan["recipe"]
+    assert "(" not in plan["networks"] + plan["recipe"]  # words, not an object's repr
     after = contents(copied)
     outputs = {copied / "stdout.txt", copied / "stderr.txt"}
     assert {k: v for k, v in after.items() if k not in outputs} == {
@@ -248,6 +257,9 @@ def test_no_resume_moves_the_earlier_run_aside(launcher, faces, alone, copied):
     )
     assert running.wait() == 0, running.stderr
     assert "started from the weights of checkpoint" in running.stdout
+    plan = dict(line.split(": ", 1) for line in running.stdout.splitlines() if ": " in line)
+    assert "image_size 16, channels 3" in plan["networks"] and "loss gan, " in plan["recipe"]
+    assert "(" not in plan["networks"] + plan["recipe"]  # words, not an object's repr
     assert "moved the earlier checkpoints to checkpoint-1" in running.stdout
     kept = checkpoint.load(copied / "checkpoint-1")
     assert kept.path.name == "step-00000012"
@@ -257,7 +269,7 @@ def test_no_resume_moves_the_earlier_run_aside(launcher, faces, alone, copied):
     moved = np.abs(new.weights["generator/h1/kernel"] - kept.weights["generator/h1/kernel"]).max()
     assert 0 < moved <= 3 * 1.1 * 2e-4  # three steps of Adam away
     assert len(lines(copied)) == 3
-    assert event_steps(copied)["g_loss"] == [1, 2, 3]
+    assert event_steps(copied)["loss/g_loss"] == [1, 2, 3]
     assert len(list((copied / "logs" / "earlier-1").iterdir())) == 1
 
 
