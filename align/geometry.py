@@ -217,20 +217,6 @@ def _means(part: Callable[[Box], np.ndarray], shape: tuple[int, ...], block: int
     return np.concatenate([block_means(part(box), block) for box in boxes])
 
 
-def unwarp(
-    face: np.ndarray, mask: np.ndarray | None, matrix: np.ndarray, box: Box
-) -> tuple[np.ndarray, np.ndarray]:
-    """A face taken back to the part `box` of its photograph: its pixels there, and its mask.
-
-    face: (S, S, C), uint8 or float32 in [-1, 1]; mask: (S, S, 1), 1 = known, or None if all of the
-    face is hole. Returns (h, w, C) of face's kind, Lanczos, which continues the face beyond its
-    square, and float32 (h, w, 1) of what unwarp_hole says.
-    """
-    whole = (0, 0, box[2] - box[0], box[3] - box[1])
-    hole = unwarp_hole(mask, len(face), matrix=matrix, box=box)
-    return Unwarped(face, matrix, box).piece(whole), 1 - hole[..., None].astype(np.float32)
-
-
 def unwarp_hole(mask: np.ndarray | None, size: int, matrix: np.ndarray, box: Box) -> np.ndarray:
     """The hole of a face of `size` pixels in the part `box` of its photograph: bool (h, w).
 
@@ -245,8 +231,12 @@ def unwarp_hole(mask: np.ndarray | None, size: int, matrix: np.ndarray, box: Box
 
 
 class Unwarped:
-    """A face taken back to a part `box` of its photograph, piece by piece, as in unwarp: each piece
-    is what the whole has there, bit for bit. face: (S, S, C); matrix: from photograph to face."""
+    """A face taken back to a part `box` of its photograph, piece by piece: each is what the whole
+    has there, bit for bit.
+
+    face: (S, S, C), uint8 or float32 in [-1, 1]; matrix: from photograph to face. Pixels are
+    interpolated by Lanczos, which continues the face beyond its square.
+    """
 
     def __init__(self, face: np.ndarray, matrix: np.ndarray, box: Box):
         matrix = _substitute(matrix, np.ones(2), np.array(box[:2]))
@@ -255,8 +245,9 @@ class Unwarped:
         self._face = continued(block_means(face, block))
 
     def piece(self, box: Box) -> np.ndarray:
-        """(h, w, C) of a box within the box. Positions are those of cv2.warpAffine over all of it,
-        which counts them in 1/1024 pixels from its corner and keeps 1/32."""
+        """(h, w, C), of face's kind, of a box within the box. Positions are those of
+        cv2.warpAffine over all of it, which counts them in 1/1024 pixels from its corner and keeps
+        1/32."""
         left, top, right, bottom = box
         across, down = np.arange(left, right), np.arange(top, bottom)
         x, y = (

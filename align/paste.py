@@ -106,38 +106,6 @@ def _paste(
     codecs.write(path, pixels, like=photograph, mask=known)
 
 
-def paste_back(
-    photograph: np.ndarray,
-    face: np.ndarray,
-    matrix: np.ndarray,
-    face_mask: np.ndarray | None = None,
-    photograph_mask: np.ndarray | None = None,
-    blend: str = "poisson",
-) -> np.ndarray:
-    """A copy of the photograph with the hole filled from its completed face.
-
-    photograph: uint8 (H, W, C); face: (S, S, 1 or 3), uint8 or float32 in [-1, 1]; matrix: from
-    photograph to face. The hole is the face square, or face_mask (S, S, 1) in the face, or
-    photograph_mask (H, W, 1) in the photograph (1 = known), or what lies in both. Only the pixels
-    it covers change, and what photograph_mask hides, inside the square or beyond, is never read.
-    blend: one of blend.METHODS.
-
-    A generated face serves better than the completed one, into which the known pixels are already
-    pasted: those hide from the blending how far the generated ones are off.
-    """
-    box, hole, filled = filling(
-        photograph,
-        face,
-        matrix=matrix,
-        face_mask=face_mask,
-        photograph_mask=photograph_mask,
-        blend=blend,
-    )
-    result = photograph.copy()
-    geometry.cut(result, box)[hole] = codecs.to_bytes(filled)
-    return result
-
-
 def filling(
     photograph: np.ndarray,
     face: np.ndarray,
@@ -147,9 +115,18 @@ def filling(
     blend: str = "poisson",
     seen: np.ndarray | None = None,
 ) -> tuple[geometry.Box, np.ndarray, np.ndarray]:
-    """What paste_back fills: a box of the photograph, bool (h, w) of it, and float32 (pixels, C) in
-    [-1, 1], one row for each True. Pixels that are not `seen`, bool (H, W), are not known either,
-    as they are transparent."""
+    """What fills a hole of a photograph from its completed face: the box of the photograph with it,
+    the hole there, bool (h, w), and float32 (pixels, C) in [-1, 1], one row for each True.
+
+    photograph: uint8 (H, W, C); face: (S, S, 1 or 3), uint8 or float32 in [-1, 1]; matrix: from
+    photograph to face. The hole is the face square, or face_mask (S, S, 1) in the face, or
+    photograph_mask (H, W, 1) in the photograph (1 = known), or what lies in both. What
+    photograph_mask hides, inside the square or beyond, is never read; nor is what is not `seen`,
+    bool (H, W), as it is transparent. blend: one of blend.METHODS.
+
+    A generated face serves better than the completed one, into which the known pixels are already
+    pasted: those hide from the blending how far the generated ones are off.
+    """
     box = geometry.region(matrix, len(face), photograph.shape)
     hole = geometry.unwarp_hole(face_mask, len(face), matrix=matrix, box=box)
     if photograph_mask is None:

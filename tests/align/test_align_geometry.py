@@ -189,11 +189,12 @@ def test_a_region_holds_the_square_and_stays_in_the_photograph():
 def test_unwarp_takes_a_face_back(photograph):
     matrix = geometry.for_face(MATRICES["OpenFace's reduction"], 2)
     box = geometry.region(matrix, 128, photograph.shape)
-    layer, mask = geometry.unwarp(geometry.warp(photograph, matrix, 128), None, matrix, box)
     left, top, right, bottom = box
     part = photograph[top:bottom, left:right]
-    hole = mask[..., 0] == 0
-    assert layer.shape == part.shape and mask.shape == (*part.shape[:2], 1)
+    face = geometry.warp(photograph, matrix, 128)
+    layer = geometry.Unwarped(face, matrix, box).piece((0, 0, right - left, bottom - top))
+    hole = geometry.unwarp_hole(None, 128, matrix, box)
+    assert layer.shape == part.shape and hole.shape == part.shape[:2]
     assert psnr(layer[hole], part[hole]) > 32
 
 

@@ -303,6 +303,24 @@ def test_colours_are_seen_through_their_profile(tmp_path, form):
     assert again.keep["icc_profile"] == making.icc()
 
 
+def test_who_keeps_no_profile_is_told_of_the_conversion(tmp_path):
+    path = put(tmp_path / "a.png", making.encoded(WIDE, "PNG", icc_profile=making.icc()))
+    pixels, size, notes = codecs.read_reduced(path, 3, most_pixels=1000)
+    np.testing.assert_array_equal(pixels, codecs.read(path))
+    assert size == (24, 10) and notes == ("its colours are converted to sRGB",)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_a_large_picture_is_read_at_a_part_of_its_size(tmp_path, form):
+    exif = making.exif(making.TURNED)
+    large = np.ascontiguousarray(drawn_faces(1, 128)[0][:64])
+    path = put(tmp_path / "a", making.encoded(large, form, exif=exif))
+    pixels, size, _ = codecs.read_reduced(path, 3, most_pixels=2048)
+    assert size == (64, 128) and pixels.shape == (64, 32, 3)
+    whole = codecs.read(path)
+    assert near(pixels, whole.reshape(64, 2, 32, 2, 3).mean(axis=(1, 3)), 4)
+
+
 def test_a_profile_of_grey():
     data = making.encoded(WIDE[..., 0], "PNG", icc_profile=making.icc(1.0, b"GRAY"))
     picture = codecs.decode(data, "a")
