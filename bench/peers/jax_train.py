@@ -203,7 +203,8 @@ def main() -> int:
         trainer.load(options.init_from, training=False)
     if trainer.linear is None:
         chosen = np.sort(np.random.default_rng(0).permutation(len(pictures))[: linear.PICTURES])
-        some = (codecs.to_float(part) for part in np.array_split(pictures[chosen], 40))
+        parts = (chosen[first : first + 256] for first in range(0, len(chosen), 256))
+        some = (codecs.to_float(pictures[part]) for part in parts)
         trainer.learn(LinearModel.of_training(some, mirrored=True))
     print(f"{len(pictures):,} pictures on {jax.devices()[0]}", flush=True)
     train(trainer, pictures, options)
