@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What `make demo` runs: align the face of a photograph, hide its middle, complete, paste back.
+"""What `make demo` runs: a photograph with a hole in its face, and one with scratches, completed.
 
 It takes a photograph in the public domain and the model that ships, and writes into demo/. Remove
 that folder to start over; otherwise it finds its work done.
@@ -7,7 +7,6 @@ that folder to start over; otherwise it finds its work done.
 
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 import time
@@ -16,34 +15,42 @@ from pathlib import Path
 import numpy as np
 
 import cli
-from pictures import codecs
+from pictures import codecs, damage
 
 ROOT = Path(__file__).resolve().parent
 PHOTOGRAPH = ROOT / "examples" / "astronaut.jpg"
 OUT = Path("demo")
-PANEL = 320  # pixels a side in result.png
+SHOWN = (np.s_[40:200], np.s_[140:300])  # rows and columns of the photograph around the face
+PANEL = 360  # pixels a side in result.png
 
-ALIGN = f"align/align-dlib.py {OUT}/photographs align innerEyesAndBottomLip {OUT}/faces --size 64"
-COMPLETE = f"""complete.py {OUT}/faces --maskType center --checkpointDir models/faces64
-    --outDir {OUT}/completions"""
-PASTE = f"""align/align-dlib.py {OUT}/faces unalign {OUT}/completions/results {OUT}/pasted
-    --mask {OUT}/completions/masks"""
+HOLE = f"complete.py examples/astronaut.jpg --face --maskType center --outDir {OUT}/hole"
+SCRATCHES = f"""complete.py examples/astronaut.jpg --face --mask {OUT}/scratches.png
+    --outDir {OUT}/scratches"""
 
 
 def main() -> int:
     started = time.monotonic()
     os.chdir(ROOT)
-    (OUT / "photographs").mkdir(parents=True, exist_ok=True)
-    shutil.copy(PHOTOGRAPH, OUT / "photographs")
-    for line in (ALIGN, COMPLETE, PASTE):
+    photograph = codecs.read(PHOTOGRAPH)
+    codecs.write(OUT / "scratches.png", scratches(photograph.shape))
+    for line in (HOLE, SCRATCHES):
         command(line)
-    show(OUT / "result.png")
+    show(OUT / "result.png", photograph)
     print(f"\nDone in {time.monotonic() - started:.0f} seconds. Look at")
-    print(f"  {OUT}/result.png                  photograph, hole, completion, pasted back")
-    print(f"  {OUT}/pasted/astronaut.png        the photograph with the completed face, full size")
-    print(f"  {OUT}/completions/completion.gif  the search, from its start on")
+    print(f"  {OUT}/result.png                         each damage, completed, and the photograph")
+    print(f"  {OUT}/hole/results/astronaut.png         the photograph with the completed face")
+    print(f"  {OUT}/scratches/results/astronaut.png    the photograph without the scratches")
     print("What fills the hole is invented: it is what the model finds likely, not what was there.")
     return 0
+
+
+def scratches(shape: tuple[int, int, int]) -> np.ndarray:
+    """A mask file's pixels, uint8 (H, W, 1): scratches and a line of text over the face."""
+    mask = np.zeros(shape[:2], bool)
+    size = mask[SHOWN].shape
+    for draw, seed in ((damage.scratches, 3), (damage.text, 1)):
+        mask[SHOWN] |= draw(size, np.random.default_rng(seed))
+    return np.uint8(255 * mask[..., None])
 
 
 def command(line: str) -> None:
@@ -55,16 +62,16 @@ def command(line: str) -> None:
         sys.exit(status)
 
 
-def show(path: Path) -> None:
-    """One row: photograph, face with the hole, completed face, photograph with that face."""
-    row = [
-        OUT / "photographs/astronaut.jpg",
-        OUT / "completions/masked.png",
-        OUT / "completions/results/astronaut.png",
-        OUT / "pasted/astronaut.png",
-    ]
-    panels = [codecs.fit(codecs.read(each), PANEL) for each in row]
-    codecs.write(path, np.concatenate(panels, axis=1))
+def show(path: Path, photograph: np.ndarray) -> None:
+    """A row for each damage: damaged, completed, and the photograph as it was."""
+    rows = []
+    for name in ("hole", "scratches"):
+        hole = codecs.read(OUT / name / "masks" / "astronaut.png", 1) > 0
+        damaged = np.where(hole, 255, photograph)
+        completed = codecs.read(OUT / name / "results" / "astronaut.png")
+        panels = [codecs.fit(each[SHOWN], PANEL) for each in (damaged, completed, photograph)]
+        rows.append(np.concatenate(panels, axis=1))
+    codecs.write(path, np.concatenate(rows))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ from search.objective import LOWRES_BLOCKS
 
 FITS = ("resize", "face")
 ANCHORS = "innerEyesAndBottomLip"  # what align-dlib.py aligns training faces by, unless told else
+INPAINTING_RADIUS = 4  # pixels
+INPAINTED_PIXELS = 4_000_000  # at most, a second's worth
 THIN = 0.05  # of a picture's shorter side: holes that reach this far beyond the square are filled
 
 
@@ -317,16 +319,34 @@ def _face_matrices(
 ) -> list[np.ndarray]:
     """Of the faces that the hole touches, the one with most of it first, and others as far as they
     have more of it; without a mask, of the largest face."""
-    hole = None if mask is None else mask[..., 0] == 0
-    faces = landmarks.find_faces(pixels if hole is None else _blanked(pixels, hole))
+    if mask is None:
+        faces = _must_be_faces(path, landmarks.find_faces(pixels))
+        return [geometry.matrix(faces[0].landmarks, ANCHORS, size)]
+    hole, seen = mask[..., 0] == 0, []
+    for fill in (_blanked, _inpainted):  # under many thin scratches a face is found by the second
+        faces = landmarks.find_faces(fill(pixels, hole))
+        if touched := _touched(faces, hole, size):
+            return touched
+        seen = seen or faces
+    places = ", ".join("{},{} to {},{}".format(*face.box) for face in _must_be_faces(path, seen))
+    raise ValueError(
+        f"{path}: the hole touches none of the faces found (at {places}); give --face-points "
+        "x,y x,y x,y for the one it is in, or leave --face out"
+    )
+
+
+def _must_be_faces(path: Path, faces: list[landmarks.Face]) -> list[landmarks.Face]:
     if not faces:
         raise ValueError(
             f"{path}: no face found; where the hole hides eyes or mouth, give --face-points "
             "x,y x,y x,y (inner corners of the eyes, left one first, and bottom lip)"
         )
+    return faces
+
+
+def _touched(faces: list[landmarks.Face], hole: np.ndarray, size: int) -> list[np.ndarray]:
+    """The matrices of the faces that a hole, bool (H, W), touches; see _face_matrices."""
     matrices = [geometry.matrix(face.landmarks, ANCHORS, size) for face in faces]
-    if hole is None:
-        return matrices[:1]
     before = np.count_nonzero(hole)
     share = [before - np.count_nonzero(_beyond(hole, [matrix], size)) for matrix in matrices]
     touched = []
@@ -335,12 +355,6 @@ def _face_matrices(
         if left < before:
             touched.append(matrices[number])
             before = left
-    if not touched:
-        places = ", ".join("{},{} to {},{}".format(*face.box) for face in faces)
-        raise ValueError(
-            f"{path}: the hole touches none of the faces found (at {places}); give --face-points "
-            "x,y x,y x,y for the one it is in, or leave --face out"
-        )
     return touched
 
 
@@ -351,6 +365,18 @@ def _blanked(pixels: np.ndarray, hole: np.ndarray) -> np.ndarray:
     known = pixels.copy()
     mean = cv2.mean(pixels, mask=np.uint8(~hole))[: pixels.shape[2]]
     known[hole] = np.round(mean).astype(np.uint8)
+    return known
+
+
+def _inpainted(pixels: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """With what is around the hole continued into it (Telea 2004), for a detector alone."""
+    box = geometry.bounds(hole, margin=INPAINTING_RADIUS)
+    part, known = geometry.cut(hole, box), pixels.copy()
+    if hole.all() or part.size > INPAINTED_PIXELS:
+        return _blanked(pixels, hole)
+    around = np.ascontiguousarray(geometry.cut(_blanked(pixels, hole), box))
+    filled = cv2.inpaint(around, np.uint8(part), INPAINTING_RADIUS, cv2.INPAINT_TELEA)
+    geometry.cut(known, box)[...] = filled.reshape(around.shape)
     return known
 
 
