@@ -55,12 +55,14 @@ def features(
     name: str = "efficientnet-lite0",
     blocks: Sequence[str] | None = None,
     pixels: int | None = None,
+    channels: int = 3,
 ) -> "Features":
-    """Pictures (N, S, S, 3) in [-1, 1] -> a list of feature maps, one per block, in their order.
+    """Pictures (N, S, S, C) in [-1, 1] -> a list of feature maps, one per block, in their order.
 
     The network is built up to the deepest of `blocks` (None: those of DEFAULTS; BLOCKS has all)
     and frozen; gradients flow to the pictures. Any S; at multiples of 32 all maps lie on the
     picture's grid. pixels: the pictures are first resized to that side, with antialiasing.
+    channels: C, 3 or 1; a grey picture's channel is taken three times.
     Raises ValueError for another name or block, or where the weights are missing.
     """
     if name not in BLOCKS:
@@ -72,7 +74,9 @@ def features(
         )
     if not blocks:
         raise ValueError(f"no block of {name}; choose from {', '.join(BLOCKS[name])}")
-    x = pictures = keras.Input((None, None, 3), name="pictures", dtype="float32")
+    x = pictures = keras.Input((None, None, channels), name="pictures", dtype="float32")
+    if channels == 1:
+        x = ops.repeat(x, 3, axis=3)
     if pixels:
         x = ops.image.resize(x, (pixels, pixels), antialias=True)  # (N, pixels, pixels, 3)
     last = max(blocks, key=BLOCKS[name].index)

@@ -17,7 +17,6 @@ from training.loop import Preview
 from training.state import State
 from translation.recipe import (
     PENALTY_EVERY,
-    PERCEPTUAL_BLOCKS,
     PERCEPTUAL_PIXELS,
     Recipe,
     both,
@@ -257,11 +256,9 @@ class Pix2Pix:
 
 
 def _features(config: UNetConfig) -> keras.Model:
-    """The ImageNet features that completed pictures are compared by; ValueError for grey ones."""
-    if config.channels != 3:
-        raise ValueError(f"perceptual compares colour pictures, and channels is {config.channels}")
+    """The ImageNet features that completed pictures are compared by."""
     pixels = PERCEPTUAL_PIXELS if config.image_size < PERCEPTUAL_PIXELS else None
-    return imagenet.features(blocks=PERCEPTUAL_BLOCKS, pixels=pixels)
+    return imagenet.features(pixels=pixels, channels=config.channels)
 
 
 def _update(

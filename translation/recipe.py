@@ -11,7 +11,6 @@ from networks.unet_config import UNetConfig
 LOSSES = ("gan", "hinge")
 DAMAGES = ("hole",)
 PENALTY_EVERY = 8  # steps: the penalty changes slowly (Karras et al. 2020, appendix B)
-PERCEPTUAL_BLOCKS = ("stem", "block1", "block2", "block3", "block4")
 PERCEPTUAL_PIXELS = 128  # pictures are enlarged to, for ImageNet's features
 
 
@@ -38,9 +37,9 @@ class Recipe:
     l1: float = 10.0
     known: float = 0.1
     whole: bool = False
-    adversarial: float = 0.1
-    adversarial_from: int = 2000
-    feature_matching: float = 1.0
+    adversarial: float = 0.2
+    adversarial_from: int = 1500
+    feature_matching: float = 2.0
     perceptual: float = 0.0
     d_weight: float = 1.0
     r1: float = 1.0
@@ -48,7 +47,7 @@ class Recipe:
     hinted: float = 0.1875
     ema: float = 10_000.0
     g_lr: float = 0.0003
-    d_lr: float = 0.0002
+    d_lr: float = 0.0003
     beta1: float = 0.5
     beta2: float = 0.99
     clip_norm: float = 5.0
@@ -89,7 +88,8 @@ PRESETS: dict[str, dict] = {
         "clip_norm": 0.0,
         "batch_size": 1,
     },
-    "best": {},
+    # With the features of an ImageNet network; --perceptual 0 does without its weights.
+    "best": {"perceptual": 4.0},
 }
 
 

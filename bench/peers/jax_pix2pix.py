@@ -280,7 +280,7 @@ class Trainer:
 
 def _features(config: UNetConfig):
     pixels = recipes.PERCEPTUAL_PIXELS if config.image_size < recipes.PERCEPTUAL_PIXELS else None
-    return imagenet.features(blocks=recipes.PERCEPTUAL_BLOCKS, pixels=pixels)
+    return imagenet.features(pixels=pixels, channels=config.channels)
 
 
 def _adam(rate: float, recipe: Recipe, network: keras.Model) -> keras.optimizers.Adam:

@@ -19,7 +19,7 @@ from translation.pix2pix import Pix2Pix
 
 TINY = (
     "--image-size 16 --filters 2 --d-filters 2 --components 4 --batch-size 4 --ema 40 "
-    "--adversarial-from 3 --r1 0"
+    "--adversarial-from 3 --r1 0 --perceptual 0"
 ).split()
 PAPER = "--preset original --image-size 16 --filters 2 --batch-size 4".split()
 COURSE = "--epoch 2 --save-every 2 --sample-every 5 --keep 3".split()
@@ -140,7 +140,6 @@ def test_help_names_presets_and_flags_without_tensorflow():
         ("--loss wgan-gp", "argument --loss: invalid choice: 'wgan-gp'"),
         ("--damage fog", "argument --damage: invalid choice: 'fog'"),
         ("--r1 -1", "argument --r1"),
-        ("--perceptual 1 --channels 1", "perceptual compares colour pictures"),
         ("--filters 3", "another model: its filters is 2, here it is 3"),
         ("--guide none", "another model: its guide is linear, here it is none"),
         ("--init-from dcgan --no-resume", "dcgan: another model: its kind is dcgan, here it is pi"),
