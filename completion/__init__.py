@@ -134,7 +134,9 @@ def restore(
     if saved.kind == "pix2pix":
         from completion.one_pass import OnePass
 
-        prior = restore(_prior(saved, method), "search") if method in ("search", "both") else None
+        prior = None
+        if method in ("search", "both"):
+            prior = restore(_prior(saved, Path(folder), method), "search")
         return prior if method == "search" else OnePass.of_checkpoint(saved, prior)
     raise ValueError(
         f"{saved.path}: a model of kind {saved.kind!r} completes no pictures; "
@@ -142,11 +144,11 @@ def restore(
     )
 
 
-def _prior(saved: checkpoint.Checkpoint, method: str) -> Path:
+def _prior(saved: checkpoint.Checkpoint, folder: Path, method: str) -> Path:
     """The folder of the DCGAN that a network's folder names, relative to itself."""
     if not (name := saved.config.get("prior")):
         raise ValueError(
             f"method is {method}, but {saved.path} names no prior to search with "
             "(train-pix2pix.py --prior); choose network"
         )
-    return saved.path / name
+    return folder / name

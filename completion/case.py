@@ -6,13 +6,9 @@ else is done, so what a hole hides reaches nothing; block means for the lowres m
 exception, because that mask means to give them.
 """
 
-import dataclasses
-import math
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import cv2
 import numpy as np
@@ -25,6 +21,8 @@ FITS = ("resize", "face")
 ANCHORS = "innerEyesAndBottomLip"  # what align-dlib.py aligns training faces by, unless told else
 INPAINTING_RADIUS = 4  # pixels
 INPAINTED_PIXELS = 4_000_000  # at most, a second's worth
+LOOKED_AT = 640  # pixels of the longer side, where a face is only asked for
+SAME = 0.5  # of overlap, from which on a face is what the centre square shows
 THIN = 0.05  # of a picture's shorter side: holes that reach this far beyond the square are filled
 
 
@@ -87,45 +85,6 @@ class Case:
     def whole(self) -> np.ndarray:
         """The picture on the model's square as it came, hole included: float32 (S, S, C)."""
         return _whole(self.picture, self.matrix, *self.square.shape[1:])
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A picture while others of its batch are made ready, itself left out, as there is no room.
-
-    cases: of each of its faces; data: the file as it came; hole: the mask's, compressed; shape: (H,
-    W, 1) of the mask; before: the whole square of each case, float32 (S, S, C).
-    """
-
-    cases: list[Case]
-    data: bytes
-    hole: bytes
-    shape: tuple[int, int, int]
-    before: list[np.ndarray]
-
-    @classmethod
-    def of(cls, cases: Sequence[Case], data: bytes) -> Self:
-        mask = cases[0].mask
-        return cls(
-            cases=[dataclasses.replace(case, picture=None, mask=None) for case in cases],
-            data=data,
-            hole=zlib.compress(np.packbits(mask == 0), level=1),
-            shape=mask.shape,
-            before=[case.whole() for case in cases],
-        )
-
-    @property
-    def path(self) -> Path:
-        return self.cases[0].path
-
-    def ready(self) -> list[Case]:
-        """The cases as they were, their file decoded again; their masks bool, as less room is left
-        once a network is loaded."""
-        bits = np.frombuffer(zlib.decompress(self.hole), np.uint8)
-        hole = np.unpackbits(bits, count=math.prod(self.shape)).reshape(self.shape)
-        picture = codecs.decode(self.data, self.path)
-        mask = hole == 0
-        return [dataclasses.replace(case, picture=picture, mask=mask) for case in self.cases]
 
 
 def prepare(
@@ -356,6 +315,33 @@ def _touched(faces: list[landmarks.Face], hole: np.ndarray, size: int) -> list[n
             touched.append(matrices[number])
             before = left
     return touched
+
+
+def overlooked_face(case: Case, painted: bool) -> bool:
+    """Whether a picture, of which the centre square is completed, shows a face in another place or
+    size: if the hole is painted, one that it touches, looked for with the hole hidden. Faces of an
+    eighth of the picture's longer side and more are found, which takes a moment."""
+    height, width = case.mask.shape[:2]
+    factor = min(1, LOOKED_AT / max(height, width))
+    small = (max(1, round(width * factor)), max(1, round(height * factor)))
+    pixels = cv2.resize(case.picture.pixels, small, interpolation=cv2.INTER_AREA)
+    pixels = pixels.reshape(small[1], small[0], -1)
+    hole = cv2.resize(np.float32(case.mask), small, interpolation=cv2.INTER_AREA) < 1
+    size = len(case.square)
+    centre = geometry.region(square_matrix(hole.shape, size), size, hole.shape, margin=0)
+    for face in landmarks.find_faces(_blanked(pixels, hole) if painted else pixels):
+        box = geometry.region(geometry.matrix(face.landmarks, ANCHORS, size), size, hole.shape)
+        if not painted or geometry.cut(hole, box).any():
+            return _overlap(box, centre) < SAME
+    return False
+
+
+def _overlap(box: geometry.Box, other: geometry.Box) -> float:
+    """What two boxes share, of what they cover together."""
+    width, height = (min(box[i + 2], other[i + 2]) - max(box[i], other[i]) for i in (0, 1))
+    shared = max(width, 0) * max(height, 0)
+    areas = [(b[2] - b[0]) * (b[3] - b[1]) for b in (box, other)]
+    return shared / (sum(areas) - shared)
 
 
 def _blanked(pixels: np.ndarray, hole: np.ndarray) -> np.ndarray:

@@ -13,10 +13,12 @@ from tqdm import tqdm
 import cli
 from align import geometry
 from completion import Completer, Moment, ranked
-from completion.case import Case, Hole, Waiting, beyond, place_all, points_matrix
+from completion.animation import Animation
+from completion.case import Case, Hole, beyond, overlooked_face, place_all, points_matrix
 from completion.finish import finish_all, square_result
 from completion.options import Options
 from completion.outputs import Batch, Results, modified
+from completion.waiting import Waiting
 from measuring import metrics
 from pictures import codecs, masks
 
@@ -135,6 +137,7 @@ def run(job: Job, paths: Sequence[Path]) -> tuple[int, int, int]:
 
 def _cases(job: Job, paths: Sequence[Path]) -> Iterator[tuple[list[Case], bytes]]:
     """What can be completed, and the bytes of its file; the others are named."""
+    asked = job.fit != "resize" or job.face_points is not None
     for path in paths:
         try:
             data = codecs.load(path)
@@ -142,6 +145,10 @@ def _cases(job: Job, paths: Sequence[Path]) -> Iterator[tuple[list[Case], bytes]
         except (ValueError, OSError) as error:
             cli.pass_over(error)
             continue
+        if not asked and min(cases[0].mask.shape[:2]) > job.completer.size:
+            asked = True  # once: what holds for one picture of a run holds for the others
+            if overlooked_face(cases[0], painted=bool(job.masks_of) or job.hole.alpha):
+                cli.tell(f"{path}: its centre square is completed, not the face; that takes --face")
         yield cases, data
 
 
@@ -169,7 +176,8 @@ class _End:
 def _complete(job: Job, waiting: Sequence[Waiting]) -> Iterator[_End]:
     started = time.perf_counter()
     cases = [case for one in waiting for case in one.cases]
-    batch = Batch(job.out_dir, cases)
+    views = [view for one in waiting for view in one.views]
+    batch = Batch(job.out_dir, cases, Animation(views, total=job.completer.steps(job.options)))
     batch.before(np.stack([square for one in waiting for square in one.before]))
     ends = []  # the first and the last moment of each alternative
     for alternative in range(job.options.alternatives):
@@ -216,13 +224,18 @@ def _finish(job: Job, end: _End, name: str, results: Results) -> bool:
             for generated in zip(*end.generated, strict=True)
         ]
         measured = end.measured | _compared(job, case, pictures[0])
-        figures = _figures(cases, measured)
+        figures, around = _figures(cases, measured), _around(cases)
         # The picture as it was may be large, and is not needed to write the other.
         picture = dataclasses.replace(case.picture, pixels=pictures[0])
         case = dataclasses.replace(case, picture=picture)
         del cases
         written = results.write(
-            case, name, results=pictures, settings=job.settings(path), measured=measured
+            case,
+            name,
+            results=pictures,
+            settings=job.settings(path),
+            measured=measured,
+            around=around,
         )
     except (ValueError, OSError) as error:
         cli.pass_over(error)
@@ -231,17 +244,28 @@ def _finish(job: Job, end: _End, name: str, results: Results) -> bool:
     return True
 
 
+def _around(cases: list[Case]) -> geometry.Box:
+    """The box of a picture that holds the squares of all its cases."""
+    shape = cases[0].mask.shape
+    boxes = np.array([geometry.region(c.matrix, len(c.square), shape, margin=0) for c in cases])
+    left, top, right, bottom = (*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0))
+    return int(left), int(top), int(right), int(bottom)
+
+
 def _figures(cases: list[Case], measured: dict) -> str:
-    figures = [f"{measured['steps']} steps"]
+    figures = []
     if "last_loss" in measured:
-        figures.insert(0, f"loss {measured['first_loss']:.1f} -> {measured['last_loss']:.1f}")
+        figures.append(f"loss {measured['first_loss']:.1f} -> {measured['last_loss']:.1f}")
+        figures.append(cli.counted(measured["steps"], "step"))
     if "psnr" in measured:
         figures.append(f"{measured['psnr']:.1f} dB in the hole")
     if len(cases) > 1:
         figures.append(f"{len(cases)} faces")
     if rest := np.count_nonzero(beyond(cases)):
-        figures.append(f"{rest:,} pixels beyond its square filled from around")
-    return ", ".join(figures)
+        figures.append(
+            f"{cli.counted(rest, 'pixel')} of the hole beyond what the model sees, smoothed over"
+        )
+    return ", ".join(figures) or "completed"
 
 
 def _moments(
@@ -249,9 +273,10 @@ def _moments(
 ) -> tuple[Moment, Moment]:
     """The first and the last moment of one completion; what lies between goes to `batch`."""
     first = last = None
-    shown = -1
     total = job.completer.steps(job.options)
-    with tqdm(total=total, desc=f"{len(cases)} pictures", unit="step", leave=False) as bar:
+    with tqdm(
+        total=total, desc=cli.counted(len(cases), "picture"), unit="step", leave=False
+    ) as bar:
         for last in job.completer.complete(cases, job.options, alternative):
             first = first or last
             bar.update(last.step - bar.n)
@@ -259,20 +284,29 @@ def _moments(
                 if last.loss is not None:
                     bar.set_postfix(loss=f"{last.loss.mean():.1f}", refresh=False)
                 batch.log(last)
-                if last.step % job.interval == 0:
-                    _show(job, cases, moment=last, batch=batch)
-                    shown = last.step
-    if batch and shown != last.step:
-        _show(job, cases, moment=last, batch=batch)
+                _show(job, cases, moment=last, batch=batch)
+    if batch:
+        _show(job, cases, moment=last, batch=batch, final=True)
     return first, last
 
 
-def _show(job: Job, cases: list[Case], moment: Moment, batch: Batch) -> None:
-    completed = [
-        square_result(case, generated, job.options.blend)
-        for case, generated in zip(cases, moment.generated, strict=True)
-    ]
-    batch.show(moment.step, moment.generated, np.stack(completed))
+def _show(job: Job, cases: list[Case], moment: Moment, batch: Batch, final: bool = False) -> None:
+    """Grids at every interval, frames where they are due, and both of what it ends with."""
+    step = moment.step
+    grid = batch.is_new(step) and (final or step % job.interval == 0)
+    frame = batch.animation.is_due(step, final)
+    if not (grid or frame):
+        return
+    completed = np.stack(
+        [
+            square_result(case, generated, job.options.blend)
+            for case, generated in zip(cases, moment.generated, strict=True)
+        ]
+    )
+    if grid:
+        batch.show(step, moment.generated, completed)
+    if frame:
+        batch.animation.add(step, completed)
 
 
 def _compared(job: Job, case: Case, result: np.ndarray) -> dict:

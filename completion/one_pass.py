@@ -25,8 +25,9 @@ WIDTH = 8  # pictures computed at once; a single one is computed alone
 class OnePass:
     """A Completer by a pix2pix network, restored when it is first needed.
 
-    The first draw is what the network makes of the known pixels. For later ones it is told what the
-    hole shall roughly show: what a prior's search has found, or else a draw from what the linear
+    Its first Moment is the picture filled as the linear model of the training pictures expects, the
+    second what the network makes of that. For later draws it is told what the hole shall roughly
+    show: what a prior's search has found, or else a draw from what the linear
     model of the training pictures finds possible there, given the known pixels.
     """
 
@@ -44,6 +45,7 @@ class OnePass:
         self.path, self.linear, self.prior = path, linear, prior
         self.size, self.channels = config.image_size, config.channels
         self.draws = linear is not None and config.guide == "linear"
+        self._expects = config.network == "residual" and config.guide == "linear"
         self.fingerprint, self._restore = fingerprint, restore
 
     @property
@@ -112,7 +114,7 @@ class OnePass:
         )
 
     def steps(self, options: Options) -> int:
-        return 0
+        return 1
 
     def ready(self) -> None:
         _ = self.model
@@ -134,7 +136,10 @@ class OnePass:
             width=1 if len(cases) == 1 else WIDTH,
             hints=hints,
         )
-        yield Moment(step=0, loss=None, latent=None, generate=generate)
+        if self._expects:  # what the network begins with
+            begin = partial(self.model.expected, known, masks) if hints is None else lambda: hints
+            yield Moment(step=0, loss=None, latent=None, generate=begin)
+        yield Moment(step=1, loss=None, latent=None, generate=generate)
 
     def score(self, pictures: np.ndarray, masks: np.ndarray) -> np.ndarray:
         return self.model.score(pictures, masks)

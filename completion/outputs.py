@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
+from align import geometry
 from completion import Moment
+from completion.animation import COLUMNS, Animation
 from completion.case import Case
 from pictures import codecs, grids, masks
 from pictures.averages import block_means
 from pictures.files import Names, real, replacing, same_name
 
-COLUMNS = 8  # of the grids, as in the original
 LOG_LINES = 100  # of an image that wait to be written
-GIF_FRAMES = 60  # at most, which bounds memory whatever the number of grids
 WRITTEN = (
     "results",
     "masks",
@@ -48,10 +48,10 @@ class Batch:
         logs/hats_00.log ...  completion.gif
     """
 
-    def __init__(self, out_dir: Path, cases: Sequence[Case]):
-        self.folder = _free_folder(Path(out_dir))
+    def __init__(self, out_dir: Path, cases: Sequence[Case], animation: Animation):
+        self.folder, self.animation = _free_folder(Path(out_dir)), animation
         self._lines: list[list[str]] = []  # of each log, not yet written
-        self._shown: list[int] = []
+        self._shown: int | None = None  # the step of the latest grid
         squares = np.stack([case.square for case in cases])
         known = np.stack([case.square_mask for case in cases])
         self._write("masked.png", codecs.to_bytes(np.where(known > 0, squares, -1)))
@@ -75,10 +75,14 @@ class Batch:
         if len(self._lines[0]) > LOG_LINES:
             self._write_logs()
 
+    def is_new(self, step: int) -> bool:
+        """Whether there is no grid of this step."""
+        return step != self._shown
+
     def show(self, step: int, generated: np.ndarray, completed: np.ndarray) -> None:
         """Grids of what the search has come to: G(z), float in [-1, 1], and completed squares,
         uint8, each (N, S, S, C); with the lowres mask also the block means of G(z)."""
-        self._shown.append(step)
+        self._shown = step
         self._write_logs()
         self._write(f"hats_imgs/{step:04d}.png", codecs.to_bytes(generated))
         self._write(f"completed/{step:04d}.png", completed)
@@ -88,12 +92,9 @@ class Batch:
             self._write(f"hats_imgs/{step:04d}.lowres.png", _blocks(means, generated.shape[1]))
 
     def close(self) -> None:
-        """End the logs and animate the grids in completed/."""
+        """End the logs, and write the animation."""
         self._write_logs()
-        every = -(-len(self._shown) // GIF_FRAMES)
-        chosen = self._shown[::-1][::every][::-1]  # the last one always
-        frames = [codecs.read(self.folder / "completed" / f"{step:04d}.png") for step in chosen]
-        grids.write_gif(self.folder / "completion.gif", frames, seconds_per_frame=0.2)
+        self.animation.write(self.folder / "completion.gif")
 
     def _write_logs(self) -> None:
         (self.folder / "logs").mkdir(parents=True, exist_ok=True)
@@ -161,16 +162,23 @@ class Results:
         return names
 
     def write(
-        self, case: Case, name: str, results: Sequence[np.ndarray], settings: dict, measured: dict
+        self,
+        case: Case,
+        name: str,
+        results: Sequence[np.ndarray],
+        settings: dict,
+        measured: dict,
+        around: geometry.Box | None = None,
     ) -> Path:
-        """Write one picture's results, best first, its mask, and its entry in the report."""
+        """Write one picture's results, best first, its mask, and its entry in the report; around:
+        what of the picture to show where results stand side by side, default all."""
         hole, kind = masks.to_file(case.mask), {"like": case.picture, "mask": case.mask}
         codecs.write(self.folder / "masks" / f"{name}.png", hole)
         if len(results) > 1:
             folder = self.folder / "alternatives" / name
             for number, result in enumerate(results, start=1):
                 codecs.write(folder / f"{number}.{self.suffix}", result, **kind)
-            codecs.write(self.folder / "alternatives" / f"{name}.png", _sheet(results))
+            codecs.write(self.folder / "alternatives" / f"{name}.png", _sheet(results, around))
         path = self.folder / "results" / f"{name}.{self.suffix}"
         entry = {"name": name, "result": str(path.relative_to(self.folder))}
         entry |= _key(case.path, settings) | measured
@@ -220,8 +228,12 @@ def _read_journal(path: Path) -> list[dict]:
     return [json.loads(line) for line in lines if line.endswith(b"\n")]
 
 
-def _sheet(results: Sequence[np.ndarray], side: int = 256) -> np.ndarray:
-    """Results side by side, each at most `side` pixels high and wide."""
+def _sheet(
+    results: Sequence[np.ndarray], around: geometry.Box | None, side: int = 256
+) -> np.ndarray:
+    """What a box holds of results, side by side, each at most `side` pixels high and wide."""
+    if around:
+        results = [geometry.cut(result, around) for result in results]
     height, width = results[0].shape[:2]
     factor = min(1, side / max(height, width))
     size = max(1, round(height * factor)), max(1, round(width * factor))

@@ -1,12 +1,14 @@
 """The first way to complete: a search for the z whose G(z) agrees with what is known."""
 
 import dataclasses
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
+from tqdm import tqdm
 
 import cli
 from completion import Guide, Moment
@@ -106,7 +108,8 @@ class Searching:
 
     def describe(self, options: Options) -> str:
         found = options.search
-        text = f"{self.path}: {self.size}x{self.size} pixels, {found.approach}, {found.steps} steps"
+        steps = cli.counted(found.steps, "step")
+        text = f"{self.path}: {self.size}x{self.size} pixels, {found.approach}, {steps}"
         if options.guide != "none":
             return f"{text}, guide {options.guide}"
         if "linear" in self.guides:
@@ -125,13 +128,17 @@ class Searching:
         model, fingerprint = self.model, self.model.fingerprint()
         if self._starts is None or self._starts[0] != fingerprint:
             arrays = checkpoint.cached(
-                model.path,
-                "starts",
-                fingerprint=fingerprint,
-                make=lambda: starts.Starts.fit(model.generate, model.space).to_arrays(),
+                model.path, "starts", fingerprint=fingerprint, make=self._fit_starts
             )
             self._starts = fingerprint, starts.Starts.from_arrays(arrays, model.space)
         return self._starts[1]
+
+    def _fit_starts(self) -> dict[str, np.ndarray]:
+        tqdm.write(
+            f"preparing the search in {self.path or 'this model'}: once, for a minute or so",
+            file=sys.stderr,  # as progress bars are, which it leaves whole
+        )
+        return starts.Starts.fit(self.model.generate, self.model.space).to_arrays()
 
     def score(self, pictures: np.ndarray, masks: np.ndarray) -> np.ndarray:
         return self.model.logits(pictures)

@@ -104,6 +104,14 @@ class Pix2Pix:
             results.append(self._forward(*chunk, *wishes).numpy())
         return np.concatenate(results)[:count]
 
+    def expected(self, pictures: np.ndarray, masks: np.ndarray) -> np.ndarray:
+        """What the linear model in front of the residual network expects of pictures (N, S, S, C)
+        with masks (N, S, S, 1): float32 (N, S, S, C) in [-1, 1]."""
+        layer = self.generator.get_layer("expectation")
+        known = np.where(masks > 0, pictures, 0).astype(np.float32)
+        made = [layer([known[i : i + 1], masks[i : i + 1]]) for i in range(len(known))]
+        return np.clip(np.concatenate(made), -1, 1)
+
     def _completed(self, known, masks, hints, fidelity, trust) -> tf.Tensor:
         network = self.average or self.generator
         made = network([known, masks, fidelity, hints, trust], training=False)

@@ -7,8 +7,9 @@ from picturing import POINTS, noise, save, save_mask
 from PIL import Image
 
 from align import geometry
-from completion.case import Hole, Waiting, points_matrix, prepare, square_matrix
+from completion.case import Hole, points_matrix, prepare, square_matrix
 from completion.finish import finish, square_result
+from completion.waiting import Waiting
 from data.drawn import drawn_faces
 from pictures import blend, codecs, masks
 

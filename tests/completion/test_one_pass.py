@@ -10,6 +10,7 @@ from PIL import Image
 
 from completion import restore
 from completion.case import Hole, prepare
+from completion.one_pass import OnePass
 from completion.options import PRESETS, with_changes
 from data.drawn import drawn_faces
 from pictures import codecs, masks
@@ -53,9 +54,10 @@ def generated(completer, cases, draw=0, **changes) -> np.ndarray:
 def test_its_folder_says_what_it_is(network, cases):
     assert (network.kind, network.size, network.channels) == ("pix2pix", 16, 3)
     assert network.fingerprint() == restore(network.path).fingerprint()
-    (moment,) = network.complete(cases[:1], network.checked(BEST))
-    assert (moment.step, moment.loss, moment.latent) == (0, None, None)
-    assert network.steps(BEST) == 0 and "in one pass" in network.describe(BEST)
+    expected, moment = network.complete(cases[:1], network.checked(BEST))
+    assert expected.generated.shape == (1, 16, 16, 3) and expected.step == 0
+    assert (moment.step, moment.loss, moment.latent) == (1, None, None)
+    assert network.steps(BEST) == 1 and "in one pass" in network.describe(BEST)
     assert moment.generated.shape == (1, 16, 16, 3)
 
 
@@ -124,3 +126,35 @@ def test_what_it_cannot_do_is_refused(folder, network, tmp_path):
     case = prepare(tmp_path / "a.png", 16, 3, Hole("lowres"))
     with pytest.raises(ValueError, match="mask lowres gives a smaller picture"):
         list(network.complete([case], network.checked(BEST)))
+
+
+def test_it_begins_with_what_the_linear_model_expects(network, folder, cases):
+    """Which an untrained network gives back; a network without one begins with its result."""
+    plain = OnePass.of(pix2pix())
+    begin, end = plain.complete(cases[:3], plain.checked(BEST))
+    hole = np.stack([case.square_mask for case in cases[:3]]) == 0
+    np.testing.assert_allclose((begin.generated * hole), (end.generated * hole), atol=1e-5)
+    unguided = restore(folder / "unguided")
+    assert [m.step for m in unguided.complete(cases[:1], unguided.checked(BEST))] == [1]
+
+
+def test_a_prior_is_found_beside_a_training_folder(tmp_path):
+    """Whose checkpoints lie one folder deeper."""
+    saved(tmp_path / "prior", lively())
+    model = pix2pix(prior="../prior")
+    model.state.build_optimizers()
+    model.state.save_training(tmp_path / "checkpoint")
+    prior = restore(tmp_path / "checkpoint", method="search")
+    assert prior.path.resolve() == (tmp_path / "prior").resolve()
+
+
+def test_complete_speaks_of_no_steps_and_animates_three_pictures(call, folder, tmp_path):
+    """What is known, what to expect, and the result."""
+    Image.fromarray(drawn_faces(1, 16)[0]).save(tmp_path / "a.png")
+    status, said, error = call("a.png", "--checkpointDir", folder / "network", model=None)
+    assert status == 0, error
+    (line,) = [line for line in said.splitlines() if line.startswith("completions/results/a.png")]
+    assert "dB in the hole" in line and "step" not in line and "loss" not in line
+    with Image.open(tmp_path / "completions" / "completion.gif") as animation:
+        assert animation.n_frames == 3
+        assert animation.info["duration"] == 1000
