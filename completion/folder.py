@@ -1,11 +1,14 @@
 """Completing many pictures: what is done is skipped, what is bad is named, memory stays flat."""
 
 import dataclasses
+import math
 import time
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from tqdm import tqdm
@@ -13,12 +16,12 @@ from tqdm import tqdm
 import cli
 from align import geometry
 from completion import Completer, Moment, ranked
-from completion.animation import Animation
-from completion.case import Case, Hole, beyond, overlooked_face, place_all, points_matrix
+from completion.animation import Animation, View
+from completion.case import Case, Hole, beyond, place_all, points_matrix
+from completion.faces import overlooked_face
 from completion.finish import finish_all, square_result
 from completion.options import Options
 from completion.outputs import Batch, Results, modified
-from completion.waiting import Waiting
 from measuring import metrics
 from pictures import codecs, masks
 
@@ -110,6 +113,47 @@ class Job:
         return self.completer.fingerprint()
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """A picture while others of its batch are made ready, itself left out, as there is no room.
+
+    cases: of each of its faces; data: the file as it came; hole: the mask's, compressed; shape: (H,
+    W, 1) of the mask; before: the whole square of each case, float32 (S, S, C); views: of each.
+    """
+
+    cases: list[Case]
+    data: bytes
+    hole: bytes
+    shape: tuple[int, int, int]
+    before: list[np.ndarray]
+    views: list[View]
+
+    @classmethod
+    def of(cls, cases: Sequence[Case], data: bytes) -> Self:
+        mask = cases[0].mask
+        return cls(
+            cases=[dataclasses.replace(case, picture=None, mask=None) for case in cases],
+            data=data,
+            hole=zlib.compress(np.packbits(mask == 0), level=1),
+            shape=mask.shape,
+            before=[case.whole() for case in cases],
+            views=[View.of(case) for case in cases],
+        )
+
+    @property
+    def path(self) -> Path:
+        return self.cases[0].path
+
+    def ready(self) -> list[Case]:
+        """The cases as they were, their file decoded again; their masks bool, as less room is left
+        once a network is loaded."""
+        bits = np.frombuffer(zlib.decompress(self.hole), np.uint8)
+        hole = np.unpackbits(bits, count=math.prod(self.shape)).reshape(self.shape)
+        picture = codecs.decode(self.data, self.path)
+        mask = hole == 0
+        return [dataclasses.replace(case, picture=picture, mask=mask) for case in self.cases]
+
+
 def preview(job: Job, paths: Sequence[Path]) -> int:
     """Write each picture with its hole tinted to OUT/preview; returns how many could not be."""
     names = Results(job.out_dir / "preview", "png").names(paths)
@@ -147,9 +191,19 @@ def _cases(job: Job, paths: Sequence[Path]) -> Iterator[tuple[list[Case], bytes]
             continue
         if not asked and min(cases[0].mask.shape[:2]) > job.completer.size:
             asked = True  # once: what holds for one picture of a run holds for the others
-            if overlooked_face(cases[0], painted=bool(job.masks_of) or job.hole.alpha):
+            if _misses_face(job, cases[0]):
                 cli.tell(f"{path}: its centre square is completed, not the face; that takes --face")
         yield cases, data
+
+
+def _misses_face(job: Job, case: Case) -> bool:
+    return overlooked_face(
+        case.picture.pixels,
+        case.mask,
+        matrix=case.matrix,
+        size=job.completer.size,
+        painted=bool(job.masks_of) or job.hole.alpha,
+    )
 
 
 def _batches(waiting: Iterable[Waiting], most: int) -> Iterator[list[Waiting]]:

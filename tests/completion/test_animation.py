@@ -13,7 +13,8 @@ from processes import ROOT
 from align import geometry, landmarks
 from completion import restore
 from completion.animation import FRAMES, Animation, View
-from completion.case import ANCHORS, Hole, prepare
+from completion.case import Hole, prepare
+from completion.faces import ANCHORS
 from data.drawn import drawn_faces
 from pictures import codecs
 from search.starts import Starts

@@ -1,0 +1,121 @@
+"""Which face of a picture to complete: found while its hole is hidden."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from align import geometry, landmarks
+
+ANCHORS = "innerEyesAndBottomLip"  # what align-dlib.py aligns training faces by, unless told else
+INPAINTING_RADIUS = 4  # pixels
+INPAINTED_PIXELS = 4_000_000  # at most, a second's worth
+LOOKED_AT = 640  # pixels of the longer side, where a face is only asked for
+SAME = 0.5  # of overlap, from which on a face is what the centre square shows
+
+
+def face_matrices(
+    path: Path, pixels: np.ndarray, mask: np.ndarray | None, size: int
+) -> list[np.ndarray]:
+    """Of the faces that the hole touches, the one with most of it first, and others as far as they
+    have more of it; without a mask, of the largest face."""
+    if mask is None:
+        faces = _must_be_faces(path, landmarks.find_faces(pixels))
+        return [geometry.matrix(faces[0].landmarks, ANCHORS, size)]
+    hole, seen = mask[..., 0] == 0, []
+    for fill in (_blanked, _inpainted):  # under many thin scratches a face is found by the second
+        faces = landmarks.find_faces(fill(pixels, hole))
+        if touched := _touched(faces, hole, size):
+            return touched
+        seen = seen or faces
+    places = ", ".join("{},{} to {},{}".format(*face.box) for face in _must_be_faces(path, seen))
+    raise ValueError(
+        f"{path}: the hole touches none of the faces found (at {places}); give --face-points "
+        "x,y x,y x,y for the one it is in, or leave --face out"
+    )
+
+
+def _must_be_faces(path: Path, faces: list[landmarks.Face]) -> list[landmarks.Face]:
+    if not faces:
+        raise ValueError(
+            f"{path}: no face found; where the hole hides eyes or mouth, give --face-points "
+            "x,y x,y x,y (inner corners of the eyes, left one first, and bottom lip)"
+        )
+    return faces
+
+
+def _touched(faces: list[landmarks.Face], hole: np.ndarray, size: int) -> list[np.ndarray]:
+    """The matrices of the faces that a hole, bool (H, W), touches; see _face_matrices."""
+    matrices = [geometry.matrix(face.landmarks, ANCHORS, size) for face in faces]
+    before = np.count_nonzero(hole)
+    share = [before - np.count_nonzero(outside(hole, [matrix], size)) for matrix in matrices]
+    touched = []
+    for number in np.argsort(share)[::-1]:
+        left = np.count_nonzero(outside(hole, [*touched, matrices[number]], size))
+        if left < before:
+            touched.append(matrices[number])
+            before = left
+    return touched
+
+
+def _blanked(pixels: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """With the mean of what is known in the hole, which shows a detector no edge."""
+    if hole.all():
+        return pixels
+    known = pixels.copy()
+    mean = cv2.mean(pixels, mask=np.uint8(~hole))[: pixels.shape[2]]
+    known[hole] = np.round(mean).astype(np.uint8)
+    return known
+
+
+def _inpainted(pixels: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """With what is around the hole continued into it (Telea 2004), for a detector alone."""
+    box = geometry.bounds(hole, margin=INPAINTING_RADIUS)
+    part, known = geometry.cut(hole, box), pixels.copy()
+    if hole.all() or part.size > INPAINTED_PIXELS:
+        return _blanked(pixels, hole)
+    around = np.ascontiguousarray(geometry.cut(_blanked(pixels, hole), box))
+    filled = cv2.inpaint(around, np.uint8(part), INPAINTING_RADIUS, cv2.INPAINT_TELEA)
+    geometry.cut(known, box)[...] = filled.reshape(around.shape)
+    return known
+
+
+def outside(hole: np.ndarray, matrices: Sequence[np.ndarray], size: int) -> np.ndarray:
+    """Which pixels of a hole, bool (H, W), lie outside all of these squares."""
+    rest = hole.copy()
+    for matrix in matrices:
+        box = geometry.region(matrix, size, hole.shape)
+        geometry.cut(rest, box)[:] &= ~geometry.unwarp_hole(None, size, matrix=matrix, box=box)
+    return rest
+
+
+def overlooked_face(
+    pixels: np.ndarray, mask: np.ndarray, matrix: np.ndarray, size: int, painted: bool
+) -> bool:
+    """Whether a picture (H, W, C) with a hole, mask (H, W, 1), shows a face in another place or
+    size than what `matrix` takes to the model's square: if the hole is painted, a face that it
+    touches, looked for with the hole hidden. Faces of an eighth of the longer side and more are
+    found, which takes a moment."""
+    height, width = mask.shape[:2]
+    small = [max(1, round(side * min(1, LOOKED_AT / max(mask.shape)))) for side in (width, height)]
+    reduced = cv2.resize(pixels, small, interpolation=cv2.INTER_AREA)
+    reduced = reduced.reshape(small[1], small[0], -1)
+    if painted:
+        hidden = cv2.resize(np.float32(mask), small, interpolation=cv2.INTER_AREA) < 1
+        reduced = _inpainted(reduced, hidden) if hidden.any() else reduced
+    seen = geometry.region(matrix, size, mask.shape, margin=0)
+    for face in landmarks.find_faces(reduced):
+        points = (face.landmarks + 0.5) * np.divide((width, height), small) - 0.5
+        box = geometry.region(geometry.matrix(points, ANCHORS, size), size, mask.shape, margin=0)
+        if not painted or not geometry.cut(mask, box).all():
+            return _overlap(box, seen) < SAME
+    return False
+
+
+def _overlap(box: geometry.Box, other: geometry.Box) -> float:
+    """What two boxes share, of what they cover together."""
+    width, height = (min(box[i + 2], other[i + 2]) - max(box[i], other[i]) for i in (0, 1))
+    shared = max(width, 0) * max(height, 0)
+    areas = [(b[2] - b[0]) * (b[3] - b[1]) for b in (box, other)]
+    return shared / (sum(areas) - shared)
