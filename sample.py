@@ -126,6 +126,7 @@ def main() -> int:
     elif mode == "arithmetic":
         columns = [latents(chosen) for chosen in arguments.arithmetic]
         codecs.write(out, sampling.arithmetic(model, *columns, arguments.seed))
+        print(_of_change(sampling.change(model, *columns)))
     elif mode == "nearest":
         samples = codecs.to_bytes(model.generate(latents(numbers)))
         readable, pictures = gallery.read_all(paths, *samples.shape[2:])
@@ -142,6 +143,12 @@ def main() -> int:
             sampling.write_each(model, latents(numbers), numbers=numbers, folder=out)
     print(out)
     return cli.status(len(paths) - len(readable), len(paths))
+
+
+def _of_change(change) -> str:
+    levels = f"{change.made:.1f} grey levels, two samples differ by {change.usual:.1f}"
+    text = f"A - B changes C by {levels}"
+    return text if change.is_seen else f"{text}: no difference to see; A and B are too much alike"
 
 
 def _beside_nearest(samples, numbers: list[int], paths: list[Path], pictures, arguments):

@@ -231,10 +231,14 @@ def _read_journal(path: Path) -> list[dict]:
 def _sheet(
     results: Sequence[np.ndarray], around: geometry.Box | None, side: int = 256
 ) -> np.ndarray:
-    """What a box holds of results, side by side, each at most `side` pixels high and wide."""
+    """What a box holds of results, side by side, each at most `side` pixels high and wide; a part
+    of a picture is enlarged to that."""
+    whole = results[0].shape
     if around:
         results = [geometry.cut(result, around) for result in results]
     height, width = results[0].shape[:2]
-    factor = min(1, side / max(height, width))
+    factor = side / max(height, width)
+    if results[0].shape == whole:
+        factor = min(1, factor)
     size = max(1, round(height * factor)), max(1, round(width * factor))
     return grids.grid(np.stack([codecs.resize(result, *size) for result in results]), len(results))

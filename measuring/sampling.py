@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from model import DCGAN
 
 NOISE = 0.25  # around the result of arithmetic, as in Radford et al. 2016
+SEEN = 0.25  # of what two samples usually differ by: less is hardly seen
 GAP = 8  # white pixels between parts of a figure
 
 
@@ -49,6 +50,31 @@ def arithmetic(
     noise[4] = 0
     around = grids.grid(codecs.to_bytes(model.generate(result + noise)), 3)
     return side_by_side([*columns, around])
+
+
+class Change(NamedTuple):
+    """What arithmetic changes, root mean square in grey levels: `made`, from the sample of mean
+    `also` to the result; usual: from one sample of the model to another."""
+
+    made: float
+    usual: float
+
+    @property
+    def is_seen(self) -> bool:
+        return self.made > SEEN * self.usual
+
+
+def change(model: "DCGAN", plus: np.ndarray, minus: np.ndarray, also: np.ndarray) -> Change:
+    """How much of a difference plus - minus makes to `also`, each z (N, z_dim)."""
+    there = also.mean(axis=0)
+    made = np.stack([there, plus.mean(axis=0) - minus.mean(axis=0) + there])
+    return Change(_apart(model.generate(made)), _apart(model.sample(16, seed=1)))
+
+
+def _apart(pictures: np.ndarray) -> float:
+    """Root mean square, in grey levels, between the first half of pictures and the second."""
+    first, second = np.split(127.5 * pictures, 2)
+    return float(np.sqrt(np.mean(np.square(first - second))))
 
 
 def _column(model: "DCGAN", z: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from processes import ROOT
 from align import geometry, landmarks
 from completion import restore
 from completion.animation import FRAMES, Animation, View
-from completion.case import Hole, prepare
+from completion.case import Hole, points_matrix, prepare
 from completion.faces import ANCHORS
 from data.drawn import drawn_faces
 from pictures import codecs
@@ -86,10 +86,12 @@ def test_alternatives_show_the_face_side_by_side(call, tmp_path):
     assert status == 0, error
     sheet = codecs.read(tmp_path / "out" / "alternatives" / "a.png")
     first = codecs.read(tmp_path / "out" / "alternatives" / "a" / "1.png")
-    assert sheet.shape[0] < 100  # the face's pixels, not 171 of the photograph's
-    height, width = sheet.shape[0], sheet.shape[1] // 2
-    places = np.lib.stride_tricks.sliding_window_view(first, (height, width, 3))[:, :, 0]
-    assert any((place == sheet[:, :width]).all() for row in places[50:120] for place in row)
+    matrix = points_matrix(np.array([(300, 100), (320, 100), (310, 124)], float), SIZE)
+    box = geometry.region(matrix, SIZE, first.shape, margin=0)
+    face = geometry.cut(first, box)
+    assert max(face.shape) < 100 and max(sheet.shape[0], sheet.shape[1] // 2) == 256
+    shown = codecs.resize(np.ascontiguousarray(face), sheet.shape[0], sheet.shape[1] // 2)
+    np.testing.assert_array_equal(sheet[:, : shown.shape[1]], shown)
 
 
 def test_a_face_that_the_square_misses_is_mentioned_once(call, tmp_path, photographs):

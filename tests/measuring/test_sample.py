@@ -118,8 +118,13 @@ def test_arithmetic_shows_samples_means_and_the_result(model):
     assert (figure[:SIZE, SIZE + gap : 2 * SIZE + gap] == 255).all()  # two samples, not three
 
 
-def test_arithmetic_command(monkeypatch, model, tmp_path):
-    run(monkeypatch, model, "--arithmetic", "0-2", "3", "4,5", "--out", tmp_path / "sum.png")
+def test_arithmetic_command(monkeypatch, model, tmp_path, capsys):
+    flags = ("--out", tmp_path / "sum.png", "--arithmetic")
+    run(monkeypatch, model, *flags, "3,4", "4,3", "5")
+    assert "C by 0.0 grey levels" in (said := capsys.readouterr().out)
+    assert "no difference to see; A and B are too much alike" in said
+    run(monkeypatch, model, *flags, "0-2", "3", "4,5")
+    assert "no difference" not in capsys.readouterr().out
     assert codecs.read(tmp_path / "sum.png").shape[1] == 6 * SIZE + 3 * sampling.GAP
 
 
