@@ -7,6 +7,7 @@ that a curve shows the model's changes and no others.
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
@@ -17,9 +18,15 @@ from measuring.features import Extractor
 from measuring.metrics import FeatureStatistics
 from model import DCGAN
 from networks.config import Config
-from pictures import codecs
+from networks.unet_config import UNetConfig
+from pictures import codecs, damage
+
+if TYPE_CHECKING:
+    from translation.pix2pix import Pix2Pix
 
 MOST = 500  # pictures of each set that are measured: a minute of face descriptors on a core
+HOLES = 1  # decides which, for a one-pass network
+WIDTH = 8  # of those completed at once
 COLLAPSED = 0.5  # diversity below this share of that of real pictures is warned of
 
 
@@ -88,6 +95,30 @@ class Watcher:
         return {f"d_accuracy_{name}": float(share) for name, share in right.items()}
 
 
+class CompletionWatcher:
+    """Measures a one-pass network by how it completes pictures, uint8 (N, S, S, C), at least 2,
+    with the same holes every time, of the kinds that it learns from."""
+
+    def __init__(self, pictures: np.ndarray, extractor: Extractor):
+        self.true, self.extractor = codecs.to_float(pictures), extractor
+        size = pictures.shape[1]
+        self.masks = np.stack([damage.draw_hole(size, (HOLES, i)) for i in range(len(pictures))])
+
+    @cached_property
+    def _real(self) -> FeatureStatistics:
+        return FeatureStatistics.of(self.extractor(self.true))
+
+    def __call__(self, model: "Pix2Pix") -> dict[str, float]:
+        """frechet_distance of the completed pictures from the true ones; hole_psnr, in dB."""
+        made = model.complete(self.true, self.masks, fidelity=0.0, width=WIDTH)
+        completed = np.where(self.masks > 0, self.true, made)
+        found = FeatureStatistics.of(self.extractor(completed))
+        return {
+            "frechet_distance": metrics.frechet_distance(found, self._real),
+            "hole_psnr": float(metrics.psnr(completed, self.true, self.masks).mean()),
+        }
+
+
 def watch(
     config: Config,
     data: Data,
@@ -97,9 +128,21 @@ def watch(
 ) -> Watcher:
     """A Watcher with up to MOST pictures of a run's data, and of the folder of validation pictures,
     cut and resized as the data are. Raises ValueError for a folder without readable ones."""
-    held_out = None
-    if validation:
-        opened = open_dataset(validation, config.image_size, config.channels, crop, batch_size=1)
-        held_out = np.concatenate(list(opened.some(MOST)))
+    held_out = _held_out(config, validation, crop) if validation else None
     training = np.concatenate(list(data.some(MOST)))
     return Watcher(training, held_out, features.load("auto"), warn=warn)
+
+
+def watch_completions(
+    config: UNetConfig, data: Data, validation: Path | None = None, crop: int | None = None
+) -> CompletionWatcher:
+    """`watch` for a one-pass network; without a validation folder by pictures it is trained on."""
+    pictures = _held_out(config, validation, crop) if validation else None
+    if pictures is None:
+        pictures = np.concatenate(list(data.some(MOST)))
+    return CompletionWatcher(pictures, features.load("auto"))
+
+
+def _held_out(config: Config | UNetConfig, folder: Path, crop: int | None) -> np.ndarray:
+    opened = open_dataset(folder, config.image_size, config.channels, crop, batch_size=1)
+    return np.concatenate(list(opened.some(MOST)))

@@ -113,8 +113,20 @@ def test_nor_do_they_where_dropout_draws(launcher, faces, tmp_path):
 def test_a_dry_run_writes_nothing(launcher, faces, tmp_path):
     running = train(launcher, faces, tmp_path, "--dry-run")
     assert running.wait() == 0, running.stderr
-    assert "UNetConfig(image_size=16" in running.stdout and "Recipe(" in running.stdout
+    assert "networks: image_size 16, channels 3, network residual, " in running.stdout
+    assert "recipe: damage hole, loss hinge, " in running.stdout and "(" not in running.stdout
     assert {path.name for path in tmp_path.iterdir()} == {"stdout.txt", "stderr.txt"}
+
+
+def test_validation_measures_completions(launcher, faces, tmp_path):
+    flags = ("--validation", faces, "--eval-every", 3, "--epoch", 1)
+    running = train(launcher, faces, tmp_path, *flags)
+    assert running.wait() == 0, running.stderr
+    measured = [line for line in lines(tmp_path) if "hole_psnr" in line]
+    assert [sorted(line) for line in measured] == [
+        ["epoch", "frechet_distance", "hole_psnr", "step"]
+    ]
+    assert checkpoint.load(tmp_path / "checkpoint" / "best").kind == "pix2pix"
 
 
 def test_help_names_presets_and_flags_without_tensorflow():
