@@ -84,6 +84,7 @@ PRESETS: dict[str, dict] = {
         "hinted": 0.0,
         "ema": 0.0,
         "g_lr": 0.0002,
+        "d_lr": 0.0002,
         "beta2": 0.999,
         "clip_norm": 0.0,
         "batch_size": 1,

@@ -257,9 +257,6 @@ def test_no_resume_moves_the_earlier_run_aside(launcher, faces, alone, copied):
     )
     assert running.wait() == 0, running.stderr
     assert "started from the weights of checkpoint" in running.stdout
-    plan = dict(line.split(": ", 1) for line in running.stdout.splitlines() if ": " in line)
-    assert "image_size 16, channels 3" in plan["networks"] and "loss gan, " in plan["recipe"]
-    assert "(" not in plan["networks"] + plan["recipe"]  # words, not an object's repr
     assert "moved the earlier checkpoints to checkpoint-1" in running.stdout
     kept = checkpoint.load(copied / "checkpoint-1")
     assert kept.path.name == "step-00000012"
