@@ -109,12 +109,13 @@ class Searching:
     def describe(self, options: Options) -> str:
         found = options.search
         steps = cli.counted(found.steps, "step")
-        text = f"{self.path}: {self.size}x{self.size} pixels, {found.approach}, {steps}"
+        side = f"{self.size}x{self.size} pixels"
+        text = f"{self.path}: {side}, by a search of {steps} of {found.approach}"
         if options.guide != "none":
-            return f"{text}, guide {options.guide}"
+            return f"{text}, guided by a {options.guide} model of its training pictures"
         if "linear" in self.guides:
             return text
-        return f"{text}; no linear model of its training pictures: nothing guides G"
+        return f"{text}; there is no linear model of its training pictures to guide it"
 
     def steps(self, options: Options) -> int:
         return options.search.steps * options.search.restarts

@@ -40,7 +40,8 @@ def test_every_cell_runs(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.path", ["", *map(str, os.sys.path)])
     names = {"shell": shell}
     for cell in cells():
-        exec(re.sub("^!(.*)$", r"shell(f'''\1''')", cell, flags=re.MULTILINE), names)
+        lines = cell.replace("\\\n", " ")
+        exec(re.sub("^!(.*)$", r"shell(f'''\1''')", lines, flags=re.MULTILINE), names)
     made = tmp_path / "walkthrough"
     assert codecs.read(made / "results" / "astronaut.png").shape == (512, 512, 3)
     assert len(list((made / "drawn-completed" / "results").iterdir())) == 8

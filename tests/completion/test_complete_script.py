@@ -188,7 +188,7 @@ def test_a_guide_asked_for_by_name_needs_a_linear_model(call, models, tmp_path):
     assert_refused(call("in", *FEW, *older, "--guide", "linear", model=None), words)
     assert not (tmp_path / "out").exists()
     status, said, _ = call("in", *FEW, *older, model=None)
-    assert status == 0 and "no linear model of its training pictures: nothing guides G" in said
+    assert status == 0 and "no linear model of its training pictures to guide it" in said
     assert report(tmp_path / "out")["face000"]["settings"]["guide"] == "none"
 
 
