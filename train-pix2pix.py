@@ -64,7 +64,9 @@ def main() -> int:
     def build(batch_size, strategy):
         from translation.pix2pix import Pix2Pix
 
-        return Pix2Pix(config, dataclasses.replace(recipe, batch_size=batch_size), strategy)
+        model = Pix2Pix(config, dataclasses.replace(recipe, batch_size=batch_size), strategy)
+        model.ready_to_train()  # what is missing is said before anything is written
+        return model
 
     def pairs(pictures, numbers):
         from pictures.damage import make_pairs

@@ -43,7 +43,7 @@ class Pix2Pix:
             self.generator = unet.generator(config, recipe.seed)
             self.discriminator = patch.discriminator(config, recipe.seed)
             self.average = unet.generator(config, recipe.seed) if recipe.ema else None
-            self.features = _features(config) if recipe.perceptual else None
+            self.features: keras.Model | None = None  # of ImageNet, only to train
             self.g_optimizer = _adam(recipe.g_lr, recipe)
             self.d_optimizer = _adam(recipe.d_lr, recipe)
         networks = {"generator": self.generator, "discriminator": self.discriminator}
@@ -128,9 +128,17 @@ class Pix2Pix:
 
     # Training
 
+    def ready_to_train(self) -> None:
+        """Make what no completion needs. Raises ValueError where the ImageNet network's weights are
+        asked for and missing."""
+        if self.recipe.perceptual and self.features is None:
+            with self.strategy.scope():
+                self.features = _features(self.config)
+        self.state.build_optimizers()
+
     def step(self, batch: tuple, step: tf.Tensor) -> Mapping[str, tf.Tensor]:
         """One update of both networks on (pictures, masks), as damage.make_pairs makes them."""
-        self.state.build_optimizers()
+        self.ready_to_train()
         self._seen = batch
         measured = self._traced_for(self.state.position.step)(*batch, step)
         self.state.changed()
@@ -144,7 +152,7 @@ class Pix2Pix:
 
     def traced_step(self, batch: tuple):
         """The graph of the present step."""
-        self.state.build_optimizers()
+        self.ready_to_train()
         traced = self._traced_for(self.state.position.step)
         return traced.get_concrete_function(*batch, tf.constant(0, tf.int32))
 
