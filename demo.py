@@ -20,7 +20,8 @@ from pictures import codecs, damage
 ROOT = Path(__file__).resolve().parent
 PHOTOGRAPH = ROOT / "examples" / "astronaut.jpg"
 OUT = Path("demo")
-SHOWN = (np.s_[40:200], np.s_[140:300])  # rows and columns of the photograph around the face
+SHOWN = (np.s_[40:210], np.s_[135:305])  # rows and columns of the photograph around the face
+SCRATCHED = (np.s_[60:190], np.s_[155:285])
 PANEL = 360  # pixels a side in result.png
 
 HOLE = f"complete.py examples/astronaut.jpg --face --maskType center --outDir {OUT}/hole"
@@ -45,11 +46,11 @@ def main() -> int:
 
 
 def scratches(shape: tuple[int, int, int]) -> np.ndarray:
-    """A mask file's pixels, uint8 (H, W, 1): scratches and a line of text over the face."""
+    """A mask file's pixels, uint8 (H, W, 1): scratches and lines of text over the face."""
     mask = np.zeros(shape[:2], bool)
-    size = mask[SHOWN].shape
-    for draw, seed in ((damage.scratches, 3), (damage.text, 1)):
-        mask[SHOWN] |= draw(size, np.random.default_rng(seed))
+    size = mask[SCRATCHED].shape
+    for draw in (damage.scratches, damage.text):
+        mask[SCRATCHED] |= draw(size, np.random.default_rng(3))
     return np.uint8(255 * mask[..., None])
 
 

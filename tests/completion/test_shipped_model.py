@@ -1,4 +1,4 @@
-"""models/faces64: it loads, it is whole and small, no run writes there, and it completes a face."""
+"""The models that ship: they load, are whole and small, no run writes there; each completes."""
 
 from collections import deque
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from completion import Completer, restore
 from completion.case import Hole, prepare
 from completion.finish import finish
 from completion.options import PRESETS
@@ -15,7 +16,7 @@ from model import DCGAN
 from pictures import codecs
 
 ROOT = Path(__file__).parents[2]
-FACES64 = ROOT / "models" / "faces64"
+FACES64, PIX2PIX = ROOT / "models" / "faces64", ROOT / "models" / "faces-pix2pix"
 PHOTOGRAPH = ROOT / "examples" / "astronaut.jpg"
 
 
@@ -42,11 +43,31 @@ def test_samples_are_pictures_that_differ(model):
 
 
 def test_it_completes_the_face_of_a_photograph(model):
-    """The bound tells a face from a smear; it is no measure of quality."""
+    assert hole_psnr(Searching.of(model)) > 17
+
+
+def test_the_network_is_all_that_training_goes_on_from_in_40_mb():
+    files = {path.name: path.stat().st_size for path in PIX2PIX.iterdir()}
+    assert files.keys() == {"config.json", "linear.npz", "weights.npz"}
+    assert sum(files.values()) < 40e6
+    with np.load(PIX2PIX / "weights.npz") as weights:
+        assert {name.split("/")[0] for name in weights.files} == {"generator", "discriminator"}
+        assert all(weights[name].dtype == np.float16 for name in weights.files)
+
+
+def test_the_network_completes_the_face_of_a_photograph():
+    assert hole_psnr(restore(PIX2PIX)) > 19
+
+
+def test_the_network_searches_with_the_other_model():
+    assert restore(PIX2PIX, "search").path.resolve() == FACES64
+
+
+def hole_psnr(completer: Completer) -> float:
+    """In dB. What is asked of it tells a face from a smear; it is no measure of quality."""
     case = prepare(PHOTOGRAPH, 64, 3, Hole(), fit="face")
-    options = PRESETS["best"]
-    generated = deque(Searching.of(model).complete([case], options), maxlen=1)[0].generated
+    options = completer.checked(PRESETS["best"])
+    generated = deque(completer.complete([case], options), maxlen=1)[0].generated
     completed = finish(case, generated[0], options.blend)
     true = codecs.to_float(case.picture.pixels)
-    psnr = metrics.psnr(codecs.to_float(completed)[None], true[None], case.mask[None])
-    assert psnr.item() > 17
+    return metrics.psnr(codecs.to_float(completed)[None], true[None], case.mask[None]).item()
