@@ -246,13 +246,14 @@ def test_refuses_what_is_no_picture(visit, tmp_path, photograph):
     text.write_text("not a picture")
     codecs.write(wide, np.zeros((4, 20_000, 3), np.uint8))
     write_bomb(bomb)
-    page = visit()
     for path, words in ((text, "not a picture"), (wide, "20,000 x 4"), (bomb, "megapixels")):
+        page = visit()
         choose_file(page, path)
         page.get_by_text(words).wait_for()  # said while the picture is still shown
         page.locator("#photo img").wait_for(state="detached")
+    page = visit()
     choose_file(page, photograph)
-    page.get_by_label("Whole picture", exact=True).wait_for()  # the page lives on
+    page.get_by_label("Whole picture", exact=True).wait_for()  # the server lives on
 
 
 def write_bomb(path: Path, side: int = 50_000) -> None:
