@@ -199,7 +199,7 @@ def main() -> int:
     preset = PRESETS[arguments.preset]
     given = {k: v for k, v in vars(arguments).items() if k in fields(preset) and v is not None}
     options = with_changes(preset, given)
-    method = arguments.method or ("search" if arguments.preset == "original" else None)
+    method = arguments.method or _asked_for(arguments, given)
     folder = checkpoint.choose(arguments.checkpoint_dir, completion.METHODS.get(method))
     completer = completion.restore(folder, method, warn=print)
     if idle := sorted(given.keys() - completer.heeds):
@@ -222,6 +222,17 @@ def main() -> int:
         completed, done, bad = run(job, paths)
     print(f"{completed} completed, {done} done before, {bad} passed over; see {arguments.out_dir}")
     return cli.status(bad, len(paths))
+
+
+def _asked_for(arguments: argparse.Namespace, given: dict) -> str | None:
+    """The way that the other flags mean: what belongs to a search asks for one, where no model is
+    named; None for what the model is made for."""
+    from completion.options import OF_ALL
+
+    if arguments.preset == "original":
+        return "search"
+    asked = given.keys() - OF_ALL or arguments.mask_type == "lowres"
+    return "search" if asked and arguments.checkpoint_dir is None else None
 
 
 def _hole(arguments: argparse.Namespace):

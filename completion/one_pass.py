@@ -11,7 +11,7 @@ import numpy as np
 import cli
 from completion import Completer, Guide, Moment
 from completion.case import Case
-from completion.options import Options
+from completion.options import OF_ALL, Options
 from networks.unet_config import UNetConfig
 from search.linear import Given, LinearModel
 from training import checkpoint
@@ -50,8 +50,7 @@ class OnePass:
 
     @property
     def heeds(self) -> set[str]:
-        own = {"alternatives", "blend", "fidelity", "guide", "keep_tone", "seed"}
-        return own | (set(self.prior.heeds) if self.prior else set())
+        return OF_ALL | {"guide"} | (set(self.prior.heeds) if self.prior else set())
 
     @classmethod
     def of(cls, model: "Pix2Pix") -> Self:

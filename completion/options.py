@@ -82,6 +82,10 @@ EFFECTIVE = {name: ("approach", approaches) for name, approaches in APPROACHES.i
 }
 
 
+# The options that belong to every way to complete; the others are a search's.
+OF_ALL = frozenset({"alternatives", "blend", "fidelity", "keep_tone", "seed"})
+
+
 def fields(options: Options) -> dict[str, Any]:
     """All options by name, those of the search and of the objective among them."""
     parts = {"search", "objective"}
