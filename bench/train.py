@@ -31,6 +31,7 @@ WARM_UP = 2  # steps: tracing, and the allocator's first rounds
 
 RECIPES = {
     "hinge": {"loss": "hinge"},
+    "lsgan": {"loss": "lsgan"},
     "wgan-gp, d-norm none": {"loss": "wgan-gp", "d_norm": "none"},
     "wgan-gp, d-norm layer": {"loss": "wgan-gp", "d_norm": "layer"},
     "d-norm none": {"d_norm": "none"},

@@ -82,14 +82,15 @@ class Watcher:
         self._collapsed = ratio < COLLAPSED
 
     def _accuracies(self, model: DCGAN, samples: np.ndarray) -> dict[str, float]:
-        """Shares that D gets right. Its logits have their border at 0; those of a wgan-gp critic,
-        which have none, halfway between the means of training and of generated pictures."""
+        """Shares that D gets right. Its logits have their border at 0, with lsgan at 1/2; those of
+        a wgan-gp critic, which have none, halfway between the means of training and of generated
+        pictures."""
         logits = {"training": model.logits(codecs.to_float(self.training))}
         if self.validation is not None:
             logits["validation"] = model.logits(codecs.to_float(self.validation))
         fake = model.logits(samples)
-        wasserstein = model.recipe.loss == "wgan-gp"
-        border = (logits["training"].mean() + fake.mean()) / 2 if wasserstein else 0.0
+        halfway = (logits["training"].mean() + fake.mean()) / 2
+        border = {"wgan-gp": halfway, "lsgan": 0.5}.get(model.recipe.loss, 0.0)
         right = {name: (values > border).mean() for name, values in logits.items()}
         right["generated"] = (fake <= border).mean()
         return {f"d_accuracy_{name}": float(share) for name, share in right.items()}

@@ -17,7 +17,8 @@ def discriminator_losses(
     """Losses of D on real and on generated images, each (N,), from logits (N, ...).
 
     gan: sigmoid cross-entropy, -log D(x) and -log(1 - D(G(z))) (Goodfellow et al. 2014);
-    hinge: max(0, 1 - x), max(0, 1 + x) (Lim and Ye 2017); wgan-gp: -x, x (Gulrajani et al. 2017).
+    hinge: max(0, 1 - x), max(0, 1 + x) (Lim and Ye 2017); wgan-gp: -x, x (Gulrajani et al. 2017);
+    lsgan: (x - 1)^2 / 2, x^2 / 2 (Mao et al. 2017, equation 9), whose border is at 1/2.
     """
     match kind:
         case "gan":
@@ -26,13 +27,20 @@ def discriminator_losses(
             real, fake = tf.nn.relu(1 - real_logits), tf.nn.relu(1 + fake_logits)
         case "wgan-gp":
             real, fake = -real_logits, fake_logits
+        case "lsgan":
+            real, fake = tf.square(real_logits - 1) / 2, tf.square(fake_logits) / 2
     return per_image(real), per_image(fake)
 
 
 def generator_loss(kind: str, fake_logits: tf.Tensor) -> tf.Tensor:
-    """Loss of G on generated images, (N,), from logits (N, ...): -log D(G(z)) for gan, else minus
-    the logit."""
-    return per_image(tf.nn.softplus(-fake_logits) if kind == "gan" else -fake_logits)
+    """Loss of G on generated images, (N,), from logits (N, ...): -log D(G(z)) for gan, half the
+    squared distance from 1 for lsgan, else minus the logit."""
+    match kind:
+        case "gan":
+            return per_image(tf.nn.softplus(-fake_logits))
+        case "lsgan":
+            return per_image(tf.square(fake_logits - 1) / 2)
+    return per_image(-fake_logits)
 
 
 def per_image(values: tf.Tensor) -> tf.Tensor:

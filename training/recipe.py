@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from networks.config import Config, must_be_among, must_be_positive, pick
 
-LOSSES = ("gan", "hinge", "wgan-gp")
+LOSSES = ("gan", "hinge", "wgan-gp", "lsgan")
 POLICIES = ("flip", "color", "translation", "cutout")  # of augmentation, in order
 
 

@@ -91,12 +91,15 @@ def test_accuracy_of_the_discriminator():
     }
 
 
-def test_a_critic_without_a_border_is_cut_halfway():
+def test_each_loss_has_its_border_and_wgan_none():
     training = np.full((4, SIZE, SIZE, 3), 200, np.uint8)
     samples = np.full((4, SIZE, SIZE, 3), 100, np.uint8)
     watcher = Watcher(training, None, Counting().extractor)
-    for loss, generated in (("wgan-gp", 1.0), ("gan", 0.0), ("hinge", 0.0)):
-        critic = stand_in(samples, brightness_over(-5), loss)
+    for loss, level, generated in (
+        *(("wgan-gp", -5, 1.0), ("gan", -5, 0.0), ("hinge", -5, 0.0)),
+        *(("lsgan", -0.5, 1.0), ("gan", -0.5, 0.0)),  # logits .3 of generated, 1.1 of real ones
+    ):
+        critic = stand_in(samples, brightness_over(level), loss)
         figures = watcher._accuracies(critic, codecs.to_float(samples))
         assert figures == {"d_accuracy_training": 1.0, "d_accuracy_generated": generated}
 

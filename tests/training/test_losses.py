@@ -9,7 +9,7 @@ from networks import dcgan
 from networks.config import Config
 from search.objective import PERCEPTUAL, Objective
 from training import losses
-from training.recipe import both
+from training.recipe import LOSSES, both
 
 RS = np.random.RandomState
 REAL, FAKE = (RS(i).normal(0, 3, (5, 1)).astype(np.float32) for i in (0, 1))
@@ -29,6 +29,7 @@ def uniform(*shape, seed=0):
         ("gan", -np.log(SIGMOID_REAL), -np.log(1 - SIGMOID_FAKE), -np.log(SIGMOID_FAKE)),
         ("hinge", np.maximum(0, 1 - REAL[:, 0]), np.maximum(0, 1 + FAKE[:, 0]), -FAKE[:, 0]),
         ("wgan-gp", -REAL[:, 0], FAKE[:, 0], -FAKE[:, 0]),
+        ("lsgan", (REAL[:, 0] - 1) ** 2 / 2, FAKE[:, 0] ** 2 / 2, (FAKE[:, 0] - 1) ** 2 / 2),
     ],
 )
 def test_losses_are_their_formulas_one_value_per_image(kind, real, fake, generator):
@@ -41,7 +42,19 @@ def test_losses_are_their_formulas_one_value_per_image(kind, real, fake, generat
         np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["gan", "hinge", "wgan-gp"])
+@pytest.mark.parametrize(
+    ("kind", "of_d", "of_g"),
+    [("lsgan", 41.73375, 17.69625), ("wgan-gp", 0.225, -3.125), ("hinge", 6.75, -3.125)],
+)
+def test_numbers_of_another_implementation(kind, of_d, of_g):
+    """The means that TF-GAN's losses_impl_test expects of its losses, for its logits."""
+    real, fake = (tf.constant(x)[:, None] for x in ([-5, 1.4, 12.5, 2.7], [10, 4.4, -5.5, 3.6]))
+    loss = tf.reduce_mean(tf.add_n(losses.discriminator_losses(kind, real, fake)))
+    np.testing.assert_allclose(loss, of_d, rtol=1e-5)
+    np.testing.assert_allclose(tf.reduce_mean(losses.generator_loss(kind, fake)), of_g, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
 def test_the_loss_of_a_map_is_the_mean_of_its_logits_losses(kind):
     real, fake = (RS(i).normal(0, 3, (2, 3, 4, 1)).astype(np.float32) for i in (5, 6))
     of_map = (
@@ -68,7 +81,7 @@ def test_penalties_of_a_map_are_of_its_mean():
     np.testing.assert_allclose(actual, 4 * losses.r1_penalty(critic, tf.constant(PICTURES)))
 
 
-@pytest.mark.parametrize("kind", ["gan", "hinge", "wgan-gp"])
+@pytest.mark.parametrize("kind", LOSSES)
 def test_losses_are_finite_at_extreme_logits(kind):
     extreme = tf.constant([[-1e4], [1e4]])
     for loss in (

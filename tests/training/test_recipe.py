@@ -13,7 +13,7 @@ from training.recipe import PRESETS, Recipe, both, describe_presets, from_flags
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"loss": "lsgan"}, "loss is 'lsgan'; choose from gan, hinge, wgan-gp"),
+        ({"loss": "ragan"}, "loss is 'ragan'; choose from gan, hinge, wgan-gp, lsgan"),
         ({"batch_size": 0}, "batch_size is 0; it must be at least 1"),
         ({"g_steps": -1}, "g_steps is -1; it must be at least 1"),
         ({"augment": ("flip", "zoom", "blur")}, "augment is blur, zoom; choose from flip, color, "),

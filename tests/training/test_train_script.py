@@ -298,7 +298,7 @@ def test_no_resume_moves_the_earlier_run_aside(launcher, faces, alone, copied):
         ("--batch_size 0", ""),
         ("--epoch x", ""),
         ("--beta1 1", ""),
-        ("--loss lsgan", ""),
+        ("--loss ragan", ""),
     ],
 )
 def test_one_clear_line(launcher, faces, alone, flags, words):
