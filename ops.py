@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+EPSILON = 1e-5  # added to variances
+
 
 def leaky_relu(x: tf.Tensor) -> tf.Tensor:
     """max(x, 0.2 x), the discriminator's activation (Radford et al. 2016)."""
@@ -26,6 +28,48 @@ class ColumnDense(keras.layers.Dense):
         # The transposition by itself makes the images columns of the gradient's product too.
         product = tf.matmul(self.kernel, tf.transpose(inputs), transpose_a=True)
         return tf.transpose(product) + self.bias
+
+
+def moments(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean and deviation of each channel of each picture: (N, H, W, C) -> (N, 1, 1, C) twice.
+
+    The root has a finite slope where a channel does not vary.
+    """
+    mean, variance = tf.nn.moments(x, axes=(1, 2), keepdims=True)
+    return mean, tf.sqrt(variance + EPSILON)
+
+
+def adaptive_instance_norm(content: tf.Tensor, style: tf.Tensor) -> tf.Tensor:
+    """content (N, H, W, C) with the moments of style (N or 1, h, w, C) (Huang and Belongie 2017,
+    equation 8)."""
+    mean, deviation = moments(content)
+    style_mean, style_deviation = moments(style)
+    return (content - mean) / deviation * style_deviation + style_mean
+
+
+class ConditionalInstanceNorm(keras.layers.Layer):
+    """Instance norm with a scale and an offset for each of several styles (Dumoulin et al. 2017,
+    1610.07629, equation 5).
+
+    Inputs: (N, H, W, C), and how much of each style each picture gets, (N, styles); a mixture has
+    the mixed scale and offset. Of one style it is instance norm, which Keras calls group norm with
+    groups of one channel.
+    """
+
+    def __init__(self, styles: int, **options):
+        super().__init__(**options)
+        self.styles = styles
+
+    def build(self, input_shape):
+        shape = (self.styles, input_shape[0][-1])
+        self.gamma = self.add_weight(shape=shape, initializer="ones", name="gamma")
+        self.beta = self.add_weight(shape=shape, initializer="zeros", name="beta")
+
+    def call(self, inputs):
+        x, shares = inputs
+        mean, deviation = moments(x)
+        gamma, beta = (tf.matmul(shares, part)[:, None, None] for part in (self.gamma, self.beta))
+        return (x - mean) / deviation * gamma + beta
 
 
 def update_average(averages: list, variables: list, decay: tf.Tensor) -> None:
