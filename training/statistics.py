@@ -74,9 +74,11 @@ def polynomial_kernel(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
 
 def gaussian_kernel(a: tf.Tensor, b: tf.Tensor, variance: tf.Tensor) -> tf.Tensor:
     """exp(-|a - b|^2 / (2 variance))"""
-    squares = [tf.reduce_sum(tf.square(x), axis=2) for x in (a, b)]
-    distance = squares[0][:, :, None] + squares[1][:, None] - 2 * linear_kernel(a, b)
-    return tf.exp(-tf.nn.relu(distance) / (2 * variance))
+    squares = [tf.reduce_sum(tf.square(x), axis=2, keepdims=True) for x in (a, b)]
+    # As one product: sums by broadcasting would round a picture's slope by its place in the batch.
+    left = tf.concat([a, squares[0], tf.ones_like(squares[0])], axis=2)
+    right = tf.concat([-2 * b, tf.ones_like(squares[1]), squares[1]], axis=2)
+    return tf.exp(-tf.nn.relu(linear_kernel(left, right)) / (2 * variance))
 
 
 def block_loss(kind: str, maps: tf.Tensor, style: tf.Tensor) -> tf.Tensor:

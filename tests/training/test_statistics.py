@@ -61,7 +61,7 @@ def value_and_slope(kind, features, style):
 
 @pytest.mark.parametrize("kind", statistics.KINDS)
 def test_each_statistic_and_its_slope_agree_with_numpy(kind):
-    features, style = maps(0), maps(1, (1, 3, 4, 3))
+    features, style = maps(0, (2, 3, 3, 3)), maps(1, (1, 2, 4, 3))
     loss, slope = value_and_slope(kind, features, style)
     wanted = style.reshape(-1, 3).astype(np.float64)
     for row, one in enumerate(features):
