@@ -24,7 +24,12 @@ def parser() -> argparse.ArgumentParser:
 
     recipe = p.add_argument_group("recipe (flags win over the preset)")
     flag(recipe, "--preset", choices=PRESETS, default="best", help="(default: %(default)s)")
-    flag(recipe, "--network", choices=KINDS, help="residual blocks, or the paper's U-Net")
+    flag(
+        recipe,
+        "--network",
+        choices=KINDS,
+        help="residual blocks, these refined at twice the size, or the paper's U-Net",
+    )
     flag(recipe, "--guide", choices=GUIDES, help="what fills the hole before the network does")
     flag(recipe, "--filters", type=positive_int, help="of the generator next to the picture")
     flag(recipe, "--d-filters", type=positive_int, help="of the discriminator, likewise")
@@ -60,6 +65,10 @@ def main() -> int:
     from translation.recipe import from_flags
 
     config, recipe = from_flags(arguments)
+    if config.network == "refined" and not arguments.init_from:
+        raise ValueError(
+            "--network refined begins with a network of half the size; name one with --init-from"
+        )
 
     def build(batch_size, strategy):
         from translation.pix2pix import Pix2Pix

@@ -45,7 +45,7 @@ class OnePass:
         self.path, self.linear, self.prior = path, linear, prior
         self.size, self.channels = config.image_size, config.channels
         self.draws = linear is not None and config.guide == "linear"
-        self._expects = config.network == "residual" and config.guide == "linear"
+        self._expects = config.network != "paper" and config.guide == "linear"
         self.fingerprint, self._restore = fingerprint, restore
 
     @property

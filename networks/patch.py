@@ -7,12 +7,12 @@ from keras import ops
 from networks.unet import SLOPE
 from networks.unet_config import UNetConfig
 
-MAPS = {"residual": 2, "paper": 1}  # of logits, the first outputs of each kind
+MAPS = {"residual": 2, "refined": 2, "paper": 1}  # of logits, the first outputs of each kind
 
 
 def discriminator(config: UNetConfig, seed: int = 0) -> keras.Model:
     """[pictures (N, S, S, C), masks (N, S, S, 1)] -> maps of logits, then features; see each."""
-    build = patches_and_whole if config.network == "residual" else paper_patches
+    build = paper_patches if config.network == "paper" else patches_and_whole
     return build(config, seed)
 
 

@@ -21,8 +21,9 @@ def generator(config: UNetConfig, seed: int = 0) -> keras.Model:
     fidelity is 0 for a sharp result, 1 for a smooth one. Where trust is 1, hints say roughly what
     the hole shall show; where it is 0 they are not read.
     """
-    build = unet if config.network == "residual" else paper_unet
-    return build(config, seed)
+    return {"residual": unet, "refined": refined_unet, "paper": paper_unet}[config.network](
+        config, seed
+    )
 
 
 def unet(config: UNetConfig, seed: int = 0) -> keras.Model:
@@ -33,11 +34,56 @@ def unet(config: UNetConfig, seed: int = 0) -> keras.Model:
     the picture filled with what a linear model expects, or with the hint; the last layer starts at
     zero, so that an untrained network gives just that.
     """
+    inputs = _inputs(config)
+    made, _ = _residual_unet(config, _Convolutions(seed), inputs)
+    return keras.Model(inputs, made, name="generator")
+
+
+def refined_unet(config: UNetConfig, seed: int = 0) -> keras.Model:
+    """`unet` at half the size, whose weights stay as they are, and a smaller one that refines what
+    it has made: the two stages of Wang et al. 2018 (arXiv 1711.11585, section 3.1).
+
+    The second is given the picture filled with the first's result, enlarged, by how much that
+    misses what is known, and at half the size the first's last features. Its weights begin with
+    "refine"; its last layer starts at zero.
+    """
+    pictures, masks, fidelity, hints, trust = inputs = _inputs(config)
+    share = ops.average_pool(masks, 2)  # of each block of 2 x 2, what is known
+    known = ops.cast(share >= 0.5, masks.dtype)
+    means = known * ops.average_pool(pictures * masks, 2) / ops.maximum(share, 0.25)
+    small = [means, known, fidelity, ops.average_pool(hints, 2), trust]
+    made, features = _residual_unet(config.half, _Convolutions(seed), small)
+    for layer in keras.Model(inputs, made).layers:
+        layer.trainable = False
+
+    conv = _Convolutions(seed, part=4)
+    wide, wider, widest = config.widths(2)
+    size = config.image_size
+    enlarged = ops.image.resize(made, (size, size), interpolation="bicubic")
+    unexpected = masks * (pictures - enlarged)
+    filled = enlarged + unexpected
+    plane = masks * 0 + fidelity[:, None, None]
+    x = ops.concatenate([filled, masks, unexpected, plane], axis=3)
+    x = full = conv(x, wide, "refine_in")
+    x = conv(_active(x), wider, "refine_down1", kernel=4, stride=2)
+    x = conv(_active(ops.concatenate([x, features], axis=3)), wider, "refine_join")
+    x = halved = _residual(conv, x, "refine_residual1")
+    x = conv(_active(x), widest, "refine_down2", kernel=4, stride=2)
+    x = _residual(conv, x, "refine_residual2")
+    x = conv.transposed(_active(x), wider, "refine_up2")
+    x = conv(_active(ops.concatenate([x, halved], axis=3)), wider, "refine_up2_join")
+    x = conv.transposed(_active(x), wide, "refine_up1")
+    x = conv(_active(ops.concatenate([x, full], axis=3)), wide, "refine_up1_join")
+    x = conv(_active(x), config.channels, "refine_out", start="zeros")
+    return keras.Model(inputs, filled + x, name="generator")
+
+
+def _residual_unet(config: UNetConfig, conv: "_Convolutions", inputs: list) -> tuple:
+    """What `unet` makes of its inputs, and its last features, (N, S, S, filters)."""
     size, channels = config.image_size, config.channels
     levels = min(4, size.bit_length() - 3)  # halvings, at most to 4x4
     widths = config.widths(levels)
-    conv = _Convolutions(seed)
-    pictures, masks, fidelity, hints, trust = inputs = _inputs(config)
+    pictures, masks, fidelity, hints, trust = inputs
     trusted = masks * 0 + trust[:, None, None]
     if config.guide == "linear":
         layer = LinearExpectation(config.components, min(32, size), name="expectation")
@@ -63,8 +109,8 @@ def unet(config: UNetConfig, seed: int = 0) -> keras.Model:
         x = conv(_active(x), widths[level], f"up{level}_join")
         if level >= levels - 2:
             x = _residual(conv, x, f"up{level}_residual")
-    x = conv(_active(x), channels, "out", start="zeros")
-    return keras.Model(inputs, filled + x, name="generator")
+    made = filled + conv(_active(x), channels, "out", start="zeros")
+    return made, x
 
 
 def _residual(conv: "_Convolutions", x, name: str):
@@ -124,8 +170,8 @@ def _batch_norm(name: str) -> keras.layers.Layer:
 class _Convolutions:
     """Makes convolutions whose initial weights the seed decides, in the order they are made."""
 
-    def __init__(self, seed: int, normal: bool = False):
-        self.seeds = iter(np.random.SeedSequence([seed, 2]).generate_state(200))
+    def __init__(self, seed: int, normal: bool = False, part: int = 2):
+        self.seeds = iter(np.random.SeedSequence([seed, part]).generate_state(200))
         self.normal = normal
 
     def __call__(self, x, width: int, name: str, kernel: int = 3, stride: int = 1, start=None):

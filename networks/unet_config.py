@@ -1,11 +1,11 @@
 """The configuration of a one-pass network; importing it loads no network."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from networks.config import must_be_among, must_be_positive, pick
 
-KINDS = ("residual", "paper")
+KINDS = ("residual", "refined", "paper")
 GUIDES = ("linear", "none")
 
 
@@ -13,9 +13,10 @@ GUIDES = ("linear", "none")
 class UNetConfig:
     """A one-pass network and its discriminator; saved with the weights, rebuilt from it.
 
-    image_size: side in pixels, a power of two from 16 to 256. channels: 1 or 3. network: "residual"
-    or "paper", see unet and paper_unet. filters, d_filters: of the layers nearest to the picture.
-    guide: whether the picture that the residual network starts from is filled with what a linear
+    image_size: side in pixels, a power of two from 16 to 256. channels: 1 or 3. network:
+    "residual", "refined" or "paper", see unet, refined_unet and paper_unet. filters, d_filters: of
+    the layers nearest to the picture. guide: whether the picture that the residual network starts
+    from is filled with what a linear
     model of `components` components expects, or with grey. Raises ValueError, with the value and
     the choices.
     """
@@ -37,6 +38,10 @@ class UNetConfig:
             guide=GUIDES,
         )
         must_be_positive(self, "filters", "d_filters", "components")
+        if self.network == "refined" and self.image_size < 64:
+            raise ValueError(
+                f"image_size is {self.image_size}, but a refined network has 64 or more"
+            )
         if self.network == "paper" and self.guide != "none":
             raise ValueError(
                 f"guide is {self.guide!r}, which the paper's network does not have; choose none"
@@ -49,13 +54,21 @@ class UNetConfig:
 
     def difference(self, other: "UNetConfig", any_size: bool = False) -> str | None:
         """The first field in which the networks of two configurations differ, in words; any_size:
-        but for the image size, as weights fit every size from 64 pixels on."""
+        but for the image size, as weights fit every size from 64 pixels on, and a network of half
+        the size is the first part of a refined one."""
+        if any_size and (self.network, other.network) == ("residual", "refined"):
+            return self.difference(other.half)
         fit = any_size and self.network == "residual" and self.image_size >= 64
         ignored = {"image_size"} if fit and other.image_size >= 64 else set()
         for name in (field.name for field in fields(self) if field.name not in ignored):
             if (mine := getattr(self, name)) != (theirs := getattr(other, name)):
                 return f"{name} is {mine}, here it is {theirs}"
         return None
+
+    @property
+    def half(self) -> "UNetConfig":
+        """Of the network that a refined one begins with."""
+        return replace(self, image_size=self.image_size // 2, network="residual")
 
     def widths(self, levels: int) -> list[int]:
         """Channels at the picture's size, a half, a quarter, ...: at most 8 filters."""

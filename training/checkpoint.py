@@ -4,10 +4,11 @@
     models/faces64/             config.json  weights.npz  linear.npz
 
 config.json says which kind of model it is ("dcgan" where it does not), and holds its configuration
-and recipe. weights.npz holds the variables of the networks by name ("generator/h1/kernel"),
-linear.npz the linear model of the training pictures (search/linear.py; models of other programs
-have none), training.npz the variables of the optimisers, state.json the counters. A zip archive
-carries a checksum of every member, so a damaged file is noticed.
+and recipe; "base" in it names a folder, relative to its own, that has the weights which this one
+lacks. weights.npz holds the variables of the networks by name ("generator/h1/kernel"), linear.npz
+the linear model of the training pictures (search/linear.py; models of other programs have none),
+training.npz the variables of the optimisers, state.json the counters. A zip archive carries a
+checksum of every member, so a damaged file is noticed.
 """
 
 import json
@@ -229,9 +230,13 @@ def _load_one(path: Path) -> Checkpoint:
         if (path / "training.npz").exists() or (path / "state.json").exists():
             training = _read_arrays(path / "training.npz")
             state = json.loads((path / "state.json").read_text())
+        base = config.pop("base", "")
     except _UNREADABLE as error:
         why = " ".join(str(error).split())
         raise DamagedCheckpoint(f"{path}: damaged checkpoint ({why})") from None
+    if base:  # what was not repeated
+        of_base = load(path / base)
+        weights, linear = of_base.weights | weights, of_base.linear | linear
     return Checkpoint(
         path=path, config=config, weights=weights, linear=linear, training=training, state=state
     )

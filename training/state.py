@@ -2,12 +2,14 @@
 
 import dataclasses
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 import ops
@@ -159,11 +161,16 @@ class State:
 
     # Folders
 
-    def save(self, folder: Path, half: bool = False) -> None:
-        """Write the model without its training; half: in half precision."""
-        checkpoint.save(
-            folder, self._config(), self.model_weights(), linear=self._linear(), half=half
-        )
+    def save(self, folder: Path, half: bool = False, base: str = "") -> None:
+        """Write the model without its training; half: in half precision. base: a folder, relative
+        to this one, of a model that has part of these weights, which are not repeated."""
+        config, weights, linear = self._config(), self.model_weights(), self._linear()
+        if base:
+            config["base"] = base
+            of_base = checkpoint.load(os.path.normpath(folder / base))
+            weights = _others(weights, of_base.weights)
+            linear = _others(linear, of_base.linear)
+        checkpoint.save(folder, config, weights, linear=linear, half=half)
 
     def save_training(self, folder: Path) -> None:
         """Write into a training folder everything that a resumed run needs."""
@@ -200,8 +207,12 @@ class State:
 
     def init_from(self, folder: Path | str) -> None:
         """Start from the weights of another model, with fresh optimisers and counters. Its linear
-        model stays behind: it was of other pictures."""
-        self._load_weights(checkpoint.load(folder), any_size=True)
+        model stays behind: it was of other pictures. But where this model refines what that one
+        makes, that one stays as it is, and what is added starts fresh."""
+        saved = checkpoint.load(folder)
+        self._load_weights(saved, any_size=True)
+        if "refined" == getattr(self.config, "network", "") != saved.config.get("network"):
+            self.linear = LinearModel.from_arrays(saved.linear) if saved.linear else None
 
     def difference(self, saved: checkpoint.Checkpoint, any_size: bool = False) -> str | None:
         """In which field the networks of a saved model differ from these, in words; any_size: but
@@ -218,6 +229,8 @@ class State:
         for name in variables:  # an average that was not saved starts as a copy
             if name.startswith("average") and (own := checkpoint.network_of(name)) in weights:
                 weights.setdefault(name, weights[own])
+        if any_size:
+            variables = {n: v for n, v in variables.items() if n in weights or "/refine_" not in n}
         _assign(variables, weights, saved.path)
         self.changed()
 
@@ -227,6 +240,11 @@ class State:
 
     def _linear(self) -> Arrays:
         return self.linear.to_arrays() if self.linear else {}
+
+
+def _others(arrays: Arrays, base: Arrays) -> Arrays:
+    """Those that differ from the base's of the same name, if only by a bit."""
+    return {n: a for n, a in arrays.items() if n not in base or not np.array_equal(a, base[n])}
 
 
 def _assign(variables: dict, arrays: Arrays, path: Path) -> None:

@@ -301,7 +301,7 @@ def test_pairs_are_drawn_by_seed_and_number():
     ("values", "words"),
     [
         ({"image_size": 48}, "image_size is 48; choose from 16, 32, 64, 128, 256"),
-        ({"network": "wide"}, "network is 'wide'; choose from residual, paper"),
+        ({"network": "wide"}, "network is 'wide'; choose from residual, refined, paper"),
         ({"network": "paper"}, "guide is 'linear', which the paper's network does not have"),
         ({"loss": "wgan-gp"}, "loss is 'wgan-gp'; choose from gan, hinge"),
         ({"filters": 0}, "filters is 0; it must be at least 1"),
