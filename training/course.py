@@ -22,9 +22,10 @@ class Training:
 
     build(batch_size, strategy) makes the fresh model, a training.loop.Trainable; batch_size is
     smaller than the one here where there are fewer pictures. A step takes batches_per_step batches
-    at once. pairs: see data.pipeline. mirrored: whether a mirrored picture is as good as it is.
-    watch(data, validation, crop), if flags ask for it, makes what the loop evaluates by. use: the
-    command that does something with the model, said in the end with its --checkpoint-dir.
+    at once. pairs: see data.pipeline. mirrored: whether a mirrored picture is as good as it is;
+    linear: whether the model keeps a linear model of the pictures, for completions. watch(data,
+    validation, crop), if flags ask for it, makes what the loop evaluates by. use: the command that
+    does something with the model, said in the end with its --checkpoint-dir.
     """
 
     image_size: int
@@ -36,6 +37,7 @@ class Training:
     batches_per_step: int = 1
     pairs: Callable | None = None
     mirrored: bool = False
+    linear: bool = True
     use: str = ""
 
 
@@ -141,7 +143,8 @@ def follow(arguments: argparse.Namespace, training: Training, plan: Mapping[str,
         if chief and arguments.no_resume and checkpoint.exists(run.checkpoint_dir):
             aside = files.set_aside(run.checkpoint_dir)
             print(f"moved the earlier checkpoints to {aside}")
-        if model.state.linear is None and (chief or model.state.expectations):
+        wanted = training.linear and model.state.linear is None
+        if wanted and (chief or model.state.expectations):
             print("fitting a linear model to the pictures, for completions", flush=True)
             model.state.learn(fit_linear(data, training.mirrored))
         if chief:

@@ -12,7 +12,6 @@ import tensorflow as tf
 
 import ops
 
-KINDS = ("gram", "moments", "mmd-linear", "mmd-polynomial", "mmd-gaussian")
 MOST = 1024  # positions compared with each other at once
 
 Kernel = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # (N, P, C), (N, Q, C) -> (N, P, Q)
@@ -83,7 +82,7 @@ def gaussian_kernel(a: tf.Tensor, b: tf.Tensor, variance: tf.Tensor) -> tf.Tenso
 
 def block_loss(kind: str, maps: tf.Tensor, style: tf.Tensor) -> tf.Tensor:
     """The distance of maps (N, H, W, C) from those of a style (N or 1, h, w, C), (N,); kind: one of
-    KINDS. The Gaussian is as wide as the style's features spread."""
+    STATISTICS. The Gaussian is as wide as the style's features spread."""
     match kind:
         case "gram":
             return gram_loss(maps, style)

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 import ops
+from networks.style_config import STATISTICS
 from training import statistics
 
 
@@ -59,7 +60,7 @@ def value_and_slope(kind, features, style):
     return loss.numpy(), tape.gradient(loss, x).numpy()
 
 
-@pytest.mark.parametrize("kind", statistics.KINDS)
+@pytest.mark.parametrize("kind", STATISTICS)
 def test_each_statistic_and_its_slope_agree_with_numpy(kind):
     features, style = maps(0, (2, 3, 3, 3)), maps(1, (1, 2, 4, 3))
     loss, slope = value_and_slope(kind, features, style)
@@ -71,7 +72,7 @@ def test_each_statistic_and_its_slope_agree_with_numpy(kind):
         np.testing.assert_allclose(slope[row], by_differences, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", statistics.KINDS)
+@pytest.mark.parametrize("kind", STATISTICS)
 def test_companions_and_position_change_no_bit(kind):
     features, others = maps(0, (3, 4, 5, 3)), maps(2, (3, 4, 5, 3))
     style = maps(1, (1, 3, 4, 3))
@@ -102,7 +103,7 @@ def test_large_maps_are_compared_in_parts_that_leave_no_position_out(monkeypatch
     np.testing.assert_allclose(loss[0], np.mean(by_parts), rtol=abs(width - 1) + 1e-4)
 
 
-@pytest.mark.parametrize("kind", statistics.KINDS)
+@pytest.mark.parametrize("kind", STATISTICS)
 def test_no_features_are_a_distance_of_one_unit(kind):
     style = maps(1, (1, 3, 4, 3))
     (unit,) = statistics.units(kind, [style])

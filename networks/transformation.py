@@ -1,0 +1,88 @@
+"""Networks that paint: Johnson's, which knows its styles, and the decoder of AdaIN.
+
+Both take pictures of any size. Borders are reflected, and enlarging is by nearest pixels and a
+convolution, which leaves no chequered pattern (Dumoulin et al., arXiv 1610.07629, appendix).
+"""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from keras import layers
+
+from networks.style_config import StyleConfig
+from ops import EPSILON, ConditionalInstanceNorm
+
+
+def transformation(config: StyleConfig, seed: int = 0) -> keras.Model:
+    """[pictures (N, H, W, 3) in [-1, 1], shares (N, styles)] -> painted pictures, the same.
+
+    H and W are multiples of 4. The image transformation network of Johnson et al. (arXiv
+    1603.08155): F filters of 9x9, halved twice to 4 F, residual blocks, doubled twice, 9x9; tanh.
+    """
+    conv = _Convolutions(seed)
+    picture, shares = inputs = [
+        keras.Input((None, None, 3), name="picture"),
+        keras.Input((len(config.styles),), name="shares"),
+    ]
+
+    def normed(x, width: int, name: str, **options):
+        x = conv(x, width, name, **options)
+        if config.norm == "batch":
+            return layers.BatchNormalization(momentum=0.9, epsilon=EPSILON, name=f"{name}_norm")(x)
+        return ConditionalInstanceNorm(len(config.styles), name=f"{name}_norm")([x, shares])
+
+    x = layers.ReLU()(normed(picture, config.filters, "in", kernel=9))
+    for level in (1, 2):
+        x = layers.ReLU()(normed(x, config.filters * 2**level, f"down{level}", stride=2))
+    for number in range(config.residual):  # (N, H/4, W/4, 4 F)
+        inner = layers.ReLU()(normed(x, x.shape[3], f"block{number}_1"))
+        x = layers.Add()([x, normed(inner, x.shape[3], f"block{number}_2")])
+    for level in (1, 0):
+        x = layers.UpSampling2D()(x)
+        x = layers.ReLU()(normed(x, config.filters * 2**level, f"up{level}"))
+    x = layers.Activation("tanh", name="tanh")(conv(x, 3, "out", kernel=9))
+    return keras.Model(inputs, x, name="transformation")
+
+
+def decoder(
+    config: StyleConfig, channels: Sequence[int], strides: Sequence[int], seed: int = 0
+) -> keras.Model:
+    """Feature maps (N, H/s, W/s, C), one for each of channels and strides s, the coarsest last ->
+    pictures (N, H, W, 3) in [-1, 1].
+
+    From the coarsest map it doubles until the next one's size, and takes that in beside. Huang and
+    Belongie (arXiv 1703.06868) decode one map, of 512 channels; of networks with few channels one
+    map alone would hold too little of the picture.
+    """
+    conv = _Convolutions(seed)
+    inputs = [keras.Input((None, None, width)) for width in channels]
+    *finer, x = inputs
+    stride, number = strides[-1], 0
+    finer = dict(zip(strides, finer, strict=False))
+    while True:
+        width = config.filters * min(stride, 4)
+        for _ in range(2):
+            x = layers.ReLU()(conv(x, width, f"conv{number}"))
+            number += 1
+        if stride == 1:
+            break
+        x, stride = layers.UpSampling2D()(x), stride // 2
+        if stride in finer:
+            x = layers.Concatenate()([x, finer[stride]])
+    x = layers.Activation("tanh", name="tanh")(conv(x, 3, "out"))
+    return keras.Model(inputs, x, name="decoder")
+
+
+class _Convolutions:
+    """Makes convolutions with reflected borders, whose initial weights the seed decides, in the
+    order made."""
+
+    def __init__(self, seed: int):
+        self._seeds = iter(np.random.SeedSequence([seed, 7]).generate_state(200))
+
+    def __call__(self, x, width: int, name: str, kernel: int = 3, stride: int = 1):
+        around = (kernel // 2, kernel // 2)
+        x = keras.ops.pad(x, ((0, 0), around, around, (0, 0)), mode="reflect")
+        start = keras.initializers.VarianceScaling(2, seed=int(next(self._seeds)))
+        return layers.Conv2D(width, kernel, stride, kernel_initializer=start, name=name)(x)
