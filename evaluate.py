@@ -11,7 +11,9 @@ from cli import flag, non_negative_int, positive_float, positive_int
 EPILOG = """methods, joined by commas:
   best, original          the presets of complete.py
   search, network, both   preset best by that --method; network:fidelity=1 and
-                          search:steps=50:start=bank change its options
+                          search:steps=50:start=bank change its options;
+                          network:model=DIR takes another model; one of fewer pixels
+                          completes smaller pictures, and its results are enlarged
   telea, ns, biharmonic   inpainting of OpenCV and scikit-image
   mean, ppca-K            mean picture; probabilistic PCA of K components: fitted to --train;
                           ppca-K:caution=30 takes its noise to be 30 times what is left over
@@ -100,7 +102,7 @@ def _add_completion_flags(parser: argparse.ArgumentParser) -> None:
         parser,
         "--image-size",
         type=positive_int,
-        help="where no method needs a model (default: the model's, or 64)",
+        help="of the pictures, a multiple of each model's (default: the largest model's, or 64)",
     )
 
 
@@ -158,14 +160,16 @@ def _completion(arguments: argparse.Namespace) -> dict:
     specs = [methods.Spec.parse(name) for name in names]
     chosen, others = _paths(arguments)
     completers = _completers(arguments, specs)
-    size, channels = arguments.image_size or 64, 3
     completer = next(iter(completers.values()), None)
-    if completer:
-        size, channels = completer.size, completer.channels
+    channels = completer.channels if completer else 3
+    if completers:
         cli.import_tensorflow()
+    size = arguments.image_size or max((other.size for other in completers.values()), default=64)
     for other in completers.values():
-        if (wanted := arguments.image_size or size) != other.size:
-            raise ValueError(f"--image-size {wanted}: the model makes {other.size} pixels")
+        if size % other.size:
+            raise ValueError(
+                f"--image-size {size}: {other.path} makes {other.size} pixels; choose a multiple"
+            )
     if arguments.generated:
         from model import DCGAN
 
@@ -197,14 +201,17 @@ def _completers(arguments: argparse.Namespace, specs) -> dict:
     import completion
     from training import checkpoint
 
-    ways = [spec.way for spec in specs if spec.options] or ["search"] * arguments.generated
+    wanted = [(spec.way, spec.model) for spec in specs if spec.options]
+    wanted = wanted or [("search", "")] * arguments.generated
     return {
-        way: completion.restore(
-            checkpoint.choose(arguments.checkpoint_dir, completion.METHODS.get(way)),
+        (way, model): completion.restore(
+            checkpoint.choose(
+                Path(model) if model else arguments.checkpoint_dir, completion.METHODS.get(way)
+            ),
             way,
             warn=print,
         )
-        for way in dict.fromkeys(ways)
+        for way, model in dict.fromkeys(wanted)
     }
 
 

@@ -1,17 +1,19 @@
 """The methods that evaluate.py sets side by side, by name: models, inpainting, mean and PPCA.
 
 A name is NAME, then +BLEND (mean+poisson), then :OPTION=VALUE for each option to change: those of
-complete.py (search:steps=50:start=bank, network:fidelity=1), or the caution of PPCA
-(ppca-200:caution=30).
+complete.py (search:steps=50:start=bank, network:fidelity=1) and model=DIR, another folder than
+--checkpointDir; or the caution of PPCA (ppca-200:caution=30). A model of fewer pixels completes
+pictures made smaller, and what it makes is enlarged.
 """
 
 import re
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self
 
+import cv2
 import numpy as np
 
 from completion import METHODS, Completer
@@ -19,7 +21,7 @@ from completion.case import Case
 from completion.finish import square_result
 from completion.options import PRESETS, Options, fields, with_changes
 from measuring import baselines
-from pictures import blend
+from pictures import averages, blend
 from search.pca import PPCA
 
 # Of models: the options, and the way to complete, None for the one that the model is made for.
@@ -65,7 +67,8 @@ class Method:
 @dataclass(frozen=True)
 class Spec:
     """What a method's name says. components, caution: of PPCA, 0 components for the mean, None for
-    what is not fitted; options: of a model, None for the others; way: one of completion.METHODS."""
+    what is not fitted; options: of a model, None for the others; way: one of completion.METHODS;
+    model: its folder, "" for the one of --checkpointDir."""
 
     name: str
     base: str
@@ -74,6 +77,7 @@ class Spec:
     caution: float = 1.0
     options: Options | None = None
     way: str | None = None
+    model: str = ""
 
     @classmethod
     def parse(cls, name: str) -> Self:
@@ -88,9 +92,10 @@ class Spec:
         if base in MODELS:
             preset, way = MODELS[base]
             values = {"blend": blending} if plus else {}
-            values |= _values(name, fields(preset), changes)
+            values |= _values(name, fields(preset) | {"model": ""}, changes)
+            model = values.pop("model", "")
             options = with_changes(preset, values)
-            return cls(name, base, blend="", components=None, options=options, way=way)
+            return cls(name, base, blend="", components=None, options=options, way=way, model=model)
         caution = _values(name, {"caution": 1.0} if ppca else {}, changes).get("caution", 1.0)
         if not caution > 0:
             raise ValueError(f"method {name}: caution is {caution}; it must be above 0")
@@ -116,11 +121,11 @@ def _values(name: str, options: dict, changes: Sequence[str]) -> dict:
 
 def make(
     specs: Sequence[Spec],
-    completers: Mapping[str | None, Completer],
+    completers: Mapping[tuple[str | None, str], Completer],
     train: np.ndarray | None,
 ) -> list[Method]:
-    """The methods, fitted. completers: by the way of a spec; train: uint8 (N, S, S, C), for mean
-    and PPCA. Raises ValueError where those lack it."""
+    """The methods, fitted. completers: by the way and the model of a spec; train: uint8
+    (N, S, S, C), for mean and PPCA. Raises ValueError where those lack it."""
     fits = [spec.components for spec in specs if spec.components is not None]
     if fits and train is None:
         raise ValueError("methods mean and ppca-K are fitted to the pictures of --train DIR")
@@ -128,9 +133,13 @@ def make(
     return [_make(spec, completers, fitted) for spec in specs]
 
 
-def _make(spec: Spec, completers: Mapping[str | None, Completer], fitted: PPCA | None) -> Method:
+def _make(
+    spec: Spec,
+    completers: Mapping[tuple[str | None, str], Completer],
+    fitted: PPCA | None,
+) -> Method:
     if spec.options:
-        completer = completers[spec.way]
+        completer = completers[spec.way, spec.model]
         return _completing(spec.name, completer, completer.checked(spec.options))
     if spec.components is not None:
         fill = partial(baselines.fill, fitted.truncated(spec.components), caution=spec.caution)
@@ -149,9 +158,33 @@ def _filling(fill: baselines.Fill) -> Generate:
 
 def _completing(name: str, completer: Completer, options: Options) -> Method:
     def complete(cases: Sequence[Case]) -> np.ndarray:
-        return deque(completer.complete(cases, options), maxlen=1)[0].generated
+        fitting = [_reduced(case, completer.size) for case in cases]
+        generated = deque(completer.complete(fitting, options), maxlen=1)[0].generated
+        return np.stack([_enlarged(made, len(cases[0].square)) for made in generated])
 
     def warm_up(cases: Sequence[Case]) -> None:
-        _ = next(completer.complete(cases, options)).generated
+        fitting = [_reduced(case, completer.size) for case in cases]
+        _ = next(completer.complete(fitting, options)).generated
 
     return Method(name, complete, blend=options.blend, warm_up=warm_up)
+
+
+def _reduced(case: Case, size: int) -> Case:
+    """A case for a model of fewer pixels: each is known where all are that it is the mean of."""
+    block = len(case.square) // size
+    if block == 1:
+        return case
+    known = averages.block_means(case.square_mask, block) == 1
+    return replace(
+        case,
+        square=averages.block_means(case.square, block),
+        square_mask=np.float32(known),
+        means=None,
+    )
+
+
+def _enlarged(generated: np.ndarray, size: int) -> np.ndarray:
+    if len(generated) == size:
+        return generated
+    large = cv2.resize(generated, (size, size), interpolation=cv2.INTER_CUBIC)
+    return np.clip(large.reshape(size, size, -1), -1, 1)

@@ -97,7 +97,8 @@ def test_spread_takes_from_everywhere():
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", ["center", "strokes"])
 def test_no_method_sees_hidden_pixels_or_changes_known_ones(completer, train, pictures, name, kind):
-    method = methods.make([Spec.parse(name)], {None: completer, "search": completer}, train)[0]
+    completers = {(None, ""): completer, ("search", ""): completer}
+    method = methods.make([Spec.parse(name)], completers, train)[0]
     cases = pictures.cases(kind)
     hidden = np.stack([case.square_mask for case in cases]) == 0
     noise = np.random.default_rng(0).integers(0, 256, pictures.pixels.shape, np.uint8)
@@ -116,6 +117,21 @@ def test_random_holes_differ_between_pictures_and_follow_the_seed(pictures):
     assert (masks("strokes", 0)[0] != masks("strokes", 0)[1]).any()
     np.testing.assert_array_equal(masks("strokes", 0)[1:], masks("strokes", 1)[:-1])
     assert (masks("center", 0) == masks("center", 5)[:1]).all()
+
+
+def test_a_model_of_fewer_pixels_completes_smaller_pictures(completer):
+    """And no hidden pixel reaches the smaller ones."""
+    spec = Spec.parse("search:model=small:steps=3")
+    assert (spec.model, spec.way, spec.options.search.steps) == ("small", "search", 3)
+    method = methods.make([spec], {("search", "small"): completer}, None)[0]
+    large = Pictures([Path("a_0001.png")], ["a"], drawn_faces(1, 2 * SIZE))
+    cases = large.cases("strokes")
+    known = cases[0].square_mask[..., 0] > 0
+    result = method.complete(cases)[0]
+    np.testing.assert_array_equal(result[known], large.pixels[0][known])
+    assert (result[~known] != large.pixels[0][~known]).any()
+    other = Pictures(large.paths, large.people, np.where(known[..., None], large.pixels, 77))
+    np.testing.assert_array_equal(method.complete(other.cases("strokes"))[0], result)
 
 
 def test_names_of_methods():
@@ -369,7 +385,10 @@ def test_samples_command(monkeypatch, capsys, folders, model):
         (["--mask", "full"], "--mask 'full': choose from"),
         (["--enlarge", "2"], "--enlarge is of the sheet that --picture FILE writes"),
         (["--methods", "mean"], "methods mean and ppca-K are fitted to the pictures of --train"),
-        (["--methods", "best", "--image-size", "8"], "--image-size 8: the model makes 16 pixels"),
+        (
+            ["--methods", "best", "--image-size", "8"],
+            "--image-size 8: .* makes 16 pixels; choose a",
+        ),
         (["--methods", "telea", "--train", "faces"], "--train .*faces shows everyone there"),
     ],
 )
