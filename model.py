@@ -19,7 +19,7 @@ from search.linear import LinearModel
 from search.objective import Objective
 from search.space import Cube
 from training import checkpoint, devices, losses
-from training.augment import augment, fold_in
+from training.adversarial import Adversaries
 from training.loop import Preview
 from training.recipe import Recipe, both
 from training.state import State
@@ -49,6 +49,14 @@ class DCGAN:
             self.average = generator(config, recipe.seed) if recipe.ema else None
             self.g_optimizer = _adam(recipe.g_lr, recipe.beta1)
             self.d_optimizer = _adam(recipe.d_lr, recipe.beta1)
+        self.adversaries = Adversaries(
+            config,
+            recipe,
+            generator=self.generator,
+            discriminator=self.discriminator,
+            g_optimizer=self.g_optimizer,
+            d_optimizer=self.d_optimizer,
+        )
         networks = {"generator": self.generator, "discriminator": self.discriminator}
         self.state = State(
             kind="dcgan",
@@ -155,29 +163,6 @@ class DCGAN:
             },
         )
 
-    def discriminator_loss(
-        self, real: tf.Tensor, fake: tf.Tensor, seed: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Losses on real and on generated images and the penalty, each (N,), and both logits."""
-        recipe = self.recipe
-        real = augment(real, recipe.augment, fold_in(seed, 0))
-        fake = augment(fake, recipe.augment, fold_in(seed, 1))
-        critic = partial(self.discriminator, training=True)
-        real_logits, fake_logits = critic(real), critic(fake)
-        real_loss, fake_loss = losses.discriminator_losses(recipe.loss, real_logits, fake_logits)
-        penalty = tf.zeros_like(real_loss)
-        if recipe.loss == "wgan-gp":
-            position = tf.random.stateless_uniform((tf.shape(real)[0], 1, 1, 1), fold_in(seed, 2))
-            penalty += 10 * losses.gradient_penalty(critic, real=real, fake=fake, position=position)
-        if recipe.r1:
-            penalty += recipe.r1 * losses.r1_penalty(critic, real)
-        return real_loss, fake_loss, penalty, real_logits, fake_logits
-
-    def generator_loss(self, fake: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Loss of G on its images (N, S, S, C), (N,)."""
-        fake = augment(fake, self.recipe.augment, seed)
-        return losses.generator_loss(self.recipe.loss, self.discriminator(fake, training=True))
-
     def train_step(self, real, step: tf.Tensor, z=None) -> dict[str, tf.Tensor]:
         """D's steps, then G's with the same z; returns losses, the last z, and D's logits.
 
@@ -200,62 +185,9 @@ class DCGAN:
         return sums | measured["tensors"]
 
     def _replica_step(self, real: tf.Tensor, step: tf.Tensor, z: tf.Tensor | None) -> dict:
-        recipe = self.recipe
-        context = tf.distribute.get_replica_context()
-        size = tf.shape(real)[0] // recipe.d_steps
-        global_size = tf.cast(size * context.num_replicas_in_sync, tf.float32)
-        seed = tf.stack([recipe.seed % 2**31, step])  # the draws of this step, on every replica
-        own = fold_in(seed, 1 + tf.cast(context.replica_id_in_sync_group, tf.int32))  # on this one
-
-        def mean(values):  # this replica's share of the mean over the global batch
-            return tf.reduce_sum(values) / global_size
-
-        # Every replica draws the global z and takes its rows: any number of replicas sees the same.
-        zs = [z] if z is not None else self._draw_global_z(size, context, seed)
-        for i, (reals, z) in enumerate(zip(tf.split(real, recipe.d_steps), zs, strict=True)):
-            with tf.GradientTape() as g_tape:
-                fake = self.generator(z, training=True)
-            # Update D.
-            with tf.GradientTape() as tape:
-                real_loss, fake_loss, penalty, real_logits, fake_logits = self.discriminator_loss(
-                    reals, fake, fold_in(fold_in(own, 0), i)
-                )
-                loss = mean(real_loss + fake_loss + penalty)
-            variables = self.discriminator.trainable_variables
-            gradients = tape.gradient(loss, [v.value for v in variables])
-            self.d_optimizer.apply(gradients, variables)
-
-        # Update G, first with the images D has just seen: no other forward pass is needed.
-        for i in range(recipe.g_steps):
-            if i > 0:
-                with tf.GradientTape() as g_tape:
-                    fake = self.generator(z, training=True)
-            with tf.GradientTape() as tape:
-                tape.watch(fake)
-                g_loss = mean(self.generator_loss(fake, fold_in(own, 1 + i)))
-            variables = self.generator.trainable_variables
-            gradients = g_tape.gradient(
-                fake, [v.value for v in variables], output_gradients=tape.gradient(g_loss, fake)
-            )
-            self.g_optimizer.apply(gradients, variables)
+        measured = self.adversaries.step(real, step, z)
         self.state.share_statistics()
-
-        d_loss_real, d_loss_fake = mean(real_loss), mean(fake_loss)
-        return {
-            "losses": {
-                "d_loss_real": d_loss_real,
-                "d_loss_fake": d_loss_fake,
-                "d_loss": d_loss_real + d_loss_fake + mean(penalty),
-                "g_loss": g_loss,
-            },
-            "tensors": {"z": z, "real_logits": real_logits, "fake_logits": fake_logits},
-        }
-
-    def _draw_global_z(self, size: tf.Tensor, context, seed: tf.Tensor) -> list[tf.Tensor]:
-        replicas, number = context.num_replicas_in_sync, context.replica_id_in_sync_group
-        shape = (self.recipe.d_steps, size * replicas, self.config.z_dim)
-        z = tf.random.stateless_uniform(shape, fold_in(seed, 0), -1, 1)
-        return tf.unstack(z[:, number * size : (number + 1) * size])
+        return measured
 
     # Completion
 

@@ -36,6 +36,12 @@ def parser() -> argparse.ArgumentParser:
     flag(recipe, "--d-lr", type=positive_float, help="the discriminator's")
     flag(recipe, "--beta1", type=decay, help="momentum of Adam")
     flag(recipe, "--batch_size", type=positive_int, help="images a step (all devices together)")
+    flag(
+        recipe,
+        "--accumulate",
+        type=positive_int,
+        help="parts in which a batch is computed: large batches in little memory",
+    )
     flag(recipe, "--loss", choices=LOSSES)
     flag(recipe, "--d-norm", choices=D_NORMS)
     flag(recipe, "--g-norm", choices=G_NORMS)
@@ -94,6 +100,7 @@ def main() -> int:
         build=build,
         watch=watch,
         batches_per_step=recipe.d_steps,
+        parts=recipe.accumulate,
         mirrored="flip" in recipe.augment,
         use="./complete.py PICTURES",
     )

@@ -22,10 +22,11 @@ class Training:
 
     build(batch_size, strategy) makes the fresh model, a training.loop.Trainable; batch_size is
     smaller than the one here where there are fewer pictures. A step takes batches_per_step batches
-    at once. pairs: see data.pipeline. mirrored: whether a mirrored picture is as good as it is;
-    linear: whether the model keeps a linear model of the pictures, for completions. watch(data,
-    validation, crop), if flags ask for it, makes what the loop evaluates by. use: the command that
-    does something with the model, said in the end with its --checkpoint-dir.
+    at once; parts: in how many each replica computes its share of a batch. pairs: see
+    data.pipeline. mirrored: whether a mirrored picture is as good as it is; linear: whether the
+    model keeps a linear model of the pictures, for completions. watch(data, validation, crop), if
+    flags ask for it, makes what the loop evaluates by. use: the command that does something with
+    the model, said in the end with its --checkpoint-dir.
     """
 
     image_size: int
@@ -35,6 +36,7 @@ class Training:
     build: Callable
     watch: Callable
     batches_per_step: int = 1
+    parts: int = 1
     pairs: Callable | None = None
     mirrored: bool = False
     linear: bool = True
@@ -209,9 +211,11 @@ def _open(arguments, dataset: Path, training: Training, strategy):
     from training import devices
 
     replicas = strategy.num_replicas_in_sync
-    if training.batch_size % replicas:
+    if training.batch_size % (replicas * training.parts):
+        parts = f", each in {training.parts} parts" if training.parts > 1 else ""
         raise ValueError(
-            f"--batch-size is {training.batch_size}, which {replicas} replicas cannot share equally"
+            f"--batch-size is {training.batch_size}, which {replicas} replicas cannot share "
+            f"equally{parts}"
         )
     data = open_dataset(
         dataset,
@@ -221,7 +225,7 @@ def _open(arguments, dataset: Path, training: Training, strategy):
         train_size=arguments.train_size,
         batch_size=training.batch_size * training.batches_per_step,
         seed=training.seed,
-        batch_multiple=training.batches_per_step * replicas,
+        batch_multiple=training.batches_per_step * replicas * training.parts,
         pairs=training.pairs,
     )
     for path, reason in data.skipped:

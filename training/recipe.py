@@ -16,6 +16,8 @@ class Recipe:
     """How a model is trained. Saved with the weights, for whoever goes on with them.
 
     r1: gamma of the penalty, 0: none. ema: half-life of the averaged generator, in images, 0: none.
+    accumulate: parts of a batch that are computed one after another, their gradients added up: the
+    numbers of the whole batch, but for batch norms, in the memory of a part.
     seed: of the initial weights, of the order of the pictures and of every draw.
     Raises ValueError, with the value and the choices, for a field that is wrong.
     """
@@ -30,11 +32,17 @@ class Recipe:
     g_steps: int = 2
     d_steps: int = 1
     batch_size: int = 64
+    accumulate: int = 1
     seed: int = 0
 
     def __post_init__(self):
         must_be_among(self, loss=LOSSES)
-        must_be_positive(self, "g_steps", "d_steps", "batch_size")
+        must_be_positive(self, "g_steps", "d_steps", "batch_size", "accumulate")
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"accumulate is {self.accumulate}, into which batch_size {self.batch_size} cannot "
+                "be divided equally"
+            )
         if unknown := set(self.augment) - set(POLICIES):
             raise ValueError(
                 f"augment is {', '.join(sorted(unknown))}; choose from {', '.join(POLICIES)}"

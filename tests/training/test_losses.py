@@ -178,7 +178,7 @@ def test_gradients_of_the_discriminator_by_finite_differences(recipe, monkeypatc
     real, fake = tf.constant(uniform(3, 16, 16, 3)), tf.constant(uniform(3, 16, 16, 3, seed=1))
 
     def total():
-        parts = model.discriminator_loss(real, fake, tf.constant([0, 7]))[:3]
+        parts = model.adversaries.discriminator_loss(real, fake, tf.constant([0, 7]))[:3]
         return tf.cast(tf.add_n([tf.reduce_sum(part) for part in parts]), tf.float64)
 
     kernels = [v for v in model.discriminator.trainable_variables if v.name == "kernel"]
