@@ -111,6 +111,15 @@ class SpectralConv2D(_SpectralNorm, keras.layers.Conv2D):
 
     def _apply(self, inputs, kernel):
         outputs = self.convolution_op(inputs, tf.cast(kernel, inputs.dtype))
+        return outputs + tf.cast(self.bias, outputs.dtype) if self.use_bias else outputs
+
+
+class SpectralConv2DTranspose(_SpectralNorm, keras.layers.Conv2DTranspose):
+    """Transposed convolution with a spectrally normalised kernel."""
+
+    def _apply(self, inputs, kernel):
+        kernel = tf.cast(kernel, inputs.dtype)
+        outputs = keras.ops.conv_transpose(inputs, kernel, self.strides, self.padding)
         return outputs + tf.cast(self.bias, outputs.dtype)
 
 
@@ -120,3 +129,35 @@ class SpectralDense(_SpectralNorm, keras.layers.Dense):
     def _apply(self, inputs, kernel):
         outputs = inputs @ tf.cast(kernel, inputs.dtype)
         return outputs + tf.cast(self.bias, outputs.dtype)
+
+
+class Attention(keras.layers.Layer):
+    """Each place looks at all others (Zhang et al. 2019, 1805.08318, equations 1 and 2).
+
+    Inputs: queries (N, H, W, K); keys (N, h, w, K) and values (N, h, w, V) of the places looked at.
+    Output: (N, H, W, V), means of the values with weights softmax(query . key).
+    """
+
+    def call(self, inputs):
+        queries, keys, values = (
+            tf.reshape(x, (-1, x.shape[1] * x.shape[2], x.shape[3])) for x in inputs
+        )
+        weights = tf.nn.softmax(tf.matmul(queries, keys, transpose_b=True))  # (N, H W, h w)
+        _, height, width, _ = inputs[0].shape
+        return tf.reshape(tf.matmul(weights, values), (-1, height, width, values.shape[2]))
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[0][:3], input_shape[2][3])
+
+
+class Gain(keras.layers.Layer):
+    """Multiplies with a number that is learned, from 0 on: what follows starts without it."""
+
+    def build(self, input_shape):
+        self.gain = self.add_weight(shape=(), initializer="zeros", name="gain")
+
+    def call(self, inputs):
+        return inputs * tf.cast(self.gain, inputs.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape

@@ -65,6 +65,13 @@ def parser() -> argparse.ArgumentParser:
     flag(recipe, "--z-dim", type=positive_int)
     flag(recipe, "--gf-dim", type=positive_int, help="generator filters next to the image")
     flag(recipe, "--df-dim", type=positive_int, help="discriminator filters next to the image")
+    flag(
+        recipe,
+        "--attention",
+        type=non_negative_int,
+        metavar="SIDE",
+        help="self-attention in both networks where maps have this side in pixels, 32 for example",
+    )
     flag(recipe, "--precision", choices=PRECISIONS, help="bfloat16 is for GPUs")
     flag(recipe, "--seed", type=non_negative_int, help="decides weights, order and draws")
 

@@ -44,6 +44,14 @@ RECIPES = {
     "augment flip,color,translation,cutout": {
         "augment": ["flip", "color", "translation", "cutout"]
     },
+    "attention 32": {"attention": 32},
+    "hinge, attention 32, spectral norm in both": {
+        "loss": "hinge",
+        "attention": 32,
+        "g_norm": "spectral",
+        "d_norm": "spectral",
+    },
+    "accumulate 4": {"accumulate": 4},
     "ema 10000": {"ema": 10000.0},
     "g-steps 1": {"g_steps": 1},
 }

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 D_NORMS = ("batch", "none", "layer", "spectral")
-G_NORMS = ("batch", "none")
+G_NORMS = ("batch", "none", "spectral")
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -14,7 +14,9 @@ class Config:
     """What the two networks are; they are rebuilt from it.
 
     image_size: side in pixels, a power of two from 16 to 256. channels: 1 or 3. gf_dim, df_dim:
-    filters of the layer nearest to the image. precision: inside the networks.
+    filters of the layer nearest to the image. g_norm "spectral": batch norm, and a spectral norm of
+    the kernels. attention: side of the maps to which both networks apply self-attention, 0: none.
+    precision: inside the networks.
     Raises ValueError, with the value and the choices, for a field that is wrong.
     """
 
@@ -25,6 +27,7 @@ class Config:
     df_dim: int = 64
     g_norm: str = "batch"
     d_norm: str = "batch"
+    attention: int = 0
     g_widths: tuple[int, ...] | None = None  # channels at 4x4, 8x8, ... where not those of gf_dim
     d_widths: tuple[int, ...] | None = None  # channels after each convolution, likewise
     precision: str = "float32"
@@ -39,6 +42,8 @@ class Config:
             precision=PRECISIONS,
         )
         must_be_positive(self, "z_dim", "gf_dim", "df_dim")
+        sides = [8 * 2**i for i in range(self.image_size.bit_length() - 4)]
+        must_be_among(self, attention=(0, *sides))
 
     @classmethod
     def from_dict(cls, values: Mapping) -> "Config":
@@ -62,7 +67,7 @@ class Config:
     def difference(self, other: "Config", any_size: bool = False) -> str | None:
         """The first field in which the networks of two configurations differ, in words. any_size
         asks for what never is: weights of one image size do not fit another."""
-        for name in ("image_size", "channels", "z_dim", "g_norm", "d_norm"):
+        for name in ("image_size", "channels", "z_dim", "g_norm", "d_norm", "attention"):
             if (mine := getattr(self, name)) != (theirs := getattr(other, name)):
                 return f"{name} is {mine}, here it is {theirs}"
         for name, what in (("generator_widths", "gf_dim"), ("discriminator_widths", "df_dim")):

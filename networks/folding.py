@@ -14,7 +14,11 @@ import numpy as np
 import ops
 
 _LINEAR = (keras.layers.Dense, keras.layers.Conv2D, keras.layers.Conv2DTranspose)
-_STOCK = {ops.SpectralConv2D: keras.layers.Conv2D, ops.SpectralDense: keras.layers.Dense}
+_STOCK = {
+    ops.SpectralConv2D: keras.layers.Conv2D,
+    ops.SpectralConv2DTranspose: keras.layers.Conv2DTranspose,
+    ops.SpectralDense: keras.layers.Dense,
+}
 
 
 def folded(network: keras.Model, dense: type = keras.layers.Dense) -> keras.Model:

@@ -210,14 +210,17 @@ def test_leaky_relu():
     np.testing.assert_allclose(ops.leaky_relu(tf.constant([-2.0, 0, 3])), [-0.4, 0, 3], rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["dense", "convolution"])
+@pytest.mark.parametrize("kind", ["dense", "convolution", "transposed"])
 def test_spectral_norm_divides_by_the_largest_singular_value(kind):
     if kind == "dense":
         layer, plain, x = ops.SpectralDense(6), keras.layers.Dense(6), uniform(3, 10)
     else:
-        arguments = (6, 5, 2, "same")
-        layer, plain = ops.SpectralConv2D(*arguments), keras.layers.Conv2D(*arguments)
-        x = uniform(3, 8, 8, 4)
+        arguments, name = (6, 5, 2, "same"), "Conv2DTranspose" if kind == "transposed" else "Conv2D"
+        layer, plain = (
+            getattr(ops, f"Spectral{name}")(*arguments),
+            getattr(keras.layers, name)(*arguments),
+        )
+        x = uniform(3, 8, 8, 6)
     layer(x), plain(x)
     kernel = RS(1).normal(0, 1, layer.kernel.shape).astype(np.float32)
     bias = RS(2).normal(0, 1, layer.bias.shape).astype(np.float32)
@@ -247,6 +250,46 @@ def test_gradient_flows_through_the_spectral_norm():
     assert np.linalg.norm(gradient) > 0.1
     cosine = (gradient * kernel).sum() / np.linalg.norm(gradient) / np.linalg.norm(kernel)
     assert abs(cosine) < 1e-3
+
+
+def attend(x, weights):
+    """Self-attention as SAGAN's authors compute it, x (N, H, W, C), kernels as they multiply."""
+    halves = (len(x), x.shape[1] // 2, 2, x.shape[2] // 2, 2, -1)
+    queries = x @ weights["queries"]  # (N, H, W, C / 8)
+    keys, values = ((x @ weights[k]).reshape(halves).max((2, 4)) for k in ("keys", "values"))
+    likeness = np.exp(np.einsum("nijc,nklc->nijkl", queries, keys))
+    likeness /= likeness.sum((3, 4), keepdims=True)
+    seen = np.einsum("nijkl,nklc->nijc", likeness, values)
+    return x + weights["gain"] * (seen @ weights["output"])
+
+
+def test_attention_agrees_with_its_formula():
+    model = model_of(attention=8, gf_dim=16)
+    trained = model.generator
+    trained.get_layer("attention_gain").gain.assign(3.0)
+    before, after = (trained.get_layer(name).output for name in ("relu1", "h2"))
+    x = keras.Model(trained.input, before)(uniform(3, 8)).numpy().astype(np.float64)
+    model.inference()
+    network = model._inference[0]  # its kernels are those that multiply
+    w = {v.path: v.numpy().astype(np.float64) for v in network.weights}
+    kernels = {k: w[f"attention_{k}/kernel"][0, 0] for k in ("queries", "keys", "values", "output")}
+    assert kernels["keys"].shape == (16, 2) and kernels["values"].shape == (16, 8)
+    kernels["gain"] = w["attention_gain/gain"]
+    expected = attend(x, kernels)
+    assert np.abs(expected - x).max() > 0.05
+    expected = transposed_convolution(expected, w["h2/kernel"], w["h2/bias"])
+    actual = keras.Model(trained.input, after)(uniform(3, 8))
+    np.testing.assert_allclose(actual, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_attention_starts_as_nothing():
+    config = Config(**TINY, attention=8)
+    plain, attentive = (generator(c) for c in (Config(**TINY), config))
+    weights = {v.path: v for v in attentive.weights}
+    for variable in plain.weights:
+        variable.assign(weights[variable.path])
+    z = uniform(2, 8)
+    np.testing.assert_array_equal(attentive(z), plain(z))
 
 
 def test_average_moves_by_its_decay():
