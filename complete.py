@@ -156,8 +156,12 @@ def _add_loss(find) -> None:
         find,
         "--perceptual",
         "--prior",
-        choices=objective.PERCEPTUAL,
-        help="form of the perceptual loss: -log D, or log(1 - D)",
+        type=_perceptual,
+        action=_Perceptual,
+        metavar="WEIGHT",
+        help="of the distance in ImageNet features around the hole, which need "
+        "requirements-features.txt (0; 100 counts about as much as the rest); or "
+        f"{' or '.join(objective.PERCEPTUAL)}: form of the perceptual loss, -log D or log(1 - D)",
     )
     flag(find, "--blend", choices=blend.METHODS)
     flag(find, "--reference", type=Path, help="folder of true pictures to measure against")
@@ -173,7 +177,8 @@ def _described(options) -> str:
         f"{found.approach}, {found.steps} steps, {rate}start {found.start}, "
         f"clip {found.clip}{prior}, lam {options.objective.lam}, "
         f"context {options.context}{window}{guide}, norm {options.objective.norm}, "
-        f"perceptual {options.objective.perceptual}, blend {options.blend}"
+        f"perceptual {options.objective.perceptual}, features {options.objective.features}, "
+        f"blend {options.blend}"
     )
 
 
@@ -183,6 +188,25 @@ def _point(text: str) -> tuple[float, float]:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a point x,y") from None
     return x, y
+
+
+def _perceptual(text: str) -> float | str:
+    from search.objective import PERCEPTUAL
+
+    if text in PERCEPTUAL:
+        return text
+    try:
+        return non_negative_float(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}, nor {' or '.join(PERCEPTUAL)}") from None
+
+
+class _Perceptual(argparse.Action):
+    """A weight is that of the features' distance, a word the form of the perceptual loss."""
+
+    def __call__(self, parser, namespace, value, option_string=None):
+        name = "features" if isinstance(value, float) else "perceptual"
+        setattr(namespace, name, value)
 
 
 def main() -> int:

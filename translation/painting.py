@@ -84,12 +84,12 @@ class Loss:
 
 
 class Moment(NamedTuple):
-    """What a painting has come to: pictures, float (N, h, w, 3) in [-1, 1], at the step's size;
-    loss (N,)."""
+    """What a painting has come to: pictures, uint8 (N, h, w, 3), of the size searched at; loss
+    (N,), None where nothing is searched for."""
 
     step: int
     pictures: np.ndarray
-    loss: np.ndarray
+    loss: np.ndarray | None
 
 
 class Search:
@@ -118,7 +118,7 @@ class Search:
             for moment in self._level(small, start=start, styles=seen, shares=shares, steps=steps):
                 yield moment._replace(step=first + moment.step)
             first += steps
-            start = codecs.to_bytes(moment.pictures)
+            start = moment.pictures
 
     def _level(self, pictures, start, styles, shares, steps: int) -> Iterator[Moment]:
         shape = pictures.shape
@@ -134,7 +134,7 @@ class Search:
         options = latent.Search("lbfgs", steps=steps)
         space = Cube(rows.shape[1])  # of pixels in [-1, 1]
         for step, found, loss in latent.search(value_and_gradient, rows, options, space=space):
-            yield Moment(step, found.reshape(shape), loss)
+            yield Moment(step, codecs.to_bytes(found.reshape(shape)), loss)
 
     def _value_and_gradient(self, pictures, content, styles, shares):
         with tf.GradientTape() as tape:

@@ -133,7 +133,9 @@ class Pix2Pix:
         asked for and missing."""
         if self.recipe.perceptual and self.features is None:
             with self.strategy.scope():
-                self.features = _features(self.config)
+                self.features = imagenet.features_at_least(
+                    PERCEPTUAL_PIXELS, self.config.image_size, self.config.channels
+                )
         self.state.build_optimizers()
 
     def step(self, batch: tuple, step: tf.Tensor) -> Mapping[str, tf.Tensor]:
@@ -269,12 +271,6 @@ class Pix2Pix:
         outputs = keras.tree.flatten(self.discriminator([pictures, masks], training=training))
         count = patch.MAPS[self.config.network]
         return outputs[:count], outputs[count:]
-
-
-def _features(config: UNetConfig) -> keras.Model:
-    """The ImageNet features that completed pictures are compared by."""
-    pixels = PERCEPTUAL_PIXELS if config.image_size < PERCEPTUAL_PIXELS else None
-    return imagenet.features(pixels=pixels, channels=config.channels)
 
 
 def _update(

@@ -15,6 +15,7 @@ from PIL import Image, ImageCms
 import complete
 from data.drawn import drawn_faces
 from model import DCGAN
+from networks import extractors
 from pictures import codecs, grids, masks
 from training import checkpoint
 from training.checkpoint import cached
@@ -379,15 +380,24 @@ def test_what_would_fail_with_every_picture_is_one_line(call, tmp_path, argument
     assert not (tmp_path / "completions").exists()
 
 
-def test_the_form_of_the_perceptual_loss_has_two_spellings():
+def test_perceptual_is_a_weight_in_features_or_as_ever_the_form_of_the_loss():
     for flag in ("--perceptual", "--prior"):
         assert complete.parser().parse_args(["in", flag, "paper"]).perceptual == "paper"
+    assert complete.parser().parse_args(["in", "--perceptual", "7.5"]).features == 7.5
+
+
+def test_features_that_are_not_installed_are_one_line(call, tmp_path, monkeypatch):
+    write(tmp_path / "in", 1)
+    monkeypatch.setattr(extractors, "PACKAGE", "not_installed")
+    assert_refused(call("in", "--perceptual", 7), "pip install -r requirements-features.txt")
+    assert not (tmp_path / "completions").exists()
 
 
 @pytest.mark.parametrize(
     "arguments, words",
     [
         (("--maskType", "heart"), "invalid choice: 'heart'"),
+        (("--perceptual", "papr"), "'papr' is not a number, 0 or more, nor generator or paper"),
         (("--nIter", "-1"), "'-1' is not a whole number, 0 or more"),
         (("--face-points", "1,1", "2", "3,3"), "'2' is not a point x,y"),
         (("--mask", "a.png", "--maskType", "left"), "not allowed with"),

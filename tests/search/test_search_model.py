@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from lively import SIZE, Z, lively
 
+import model
 from model import Task, batch_width
 from pictures import masks
 from search.latent import Search
@@ -86,6 +87,30 @@ def test_companions_change_no_bit_one_by_one_and_with_block_means(given):
             )
 
 
+@pytest.fixture
+def small_features(monkeypatch):
+    monkeypatch.setattr(model, "PERCEPTUAL_PIXELS", 32)
+    monkeypatch.delitem(vars(lively()), "features", raising=False)
+
+
+def test_features_around_the_hole_are_another_term(given, small_features):
+    """Of each picture by itself, of its known pixels alone; 0 where G(z) agrees with them."""
+    search, objective = Search(steps=2), Objective(features=50)
+    pictures, known, weights, z = (part[:8] for part in given)
+    drawn = lively().generate(z, 8)
+    noisy = np.where(known > 0, pictures, np.nan)
+    for seen, differs in ((noisy, True), (np.where(known > 0, drawn, np.nan), False)):
+        first, plain = (
+            next(lively().complete(seen, known, search, of, weights=weights, z=z, width=8))
+            for of in (objective, Objective())
+        )
+        added = first.loss - plain.loss
+        assert (added > 0.1).all() if differs else np.abs(added).max() < 0.01
+    together, _ = complete(given, np.arange(8), search, 8, objective)
+    others, _ = complete(given, [5, 20, 3], search, 8, objective)
+    np.testing.assert_array_equal(together.z[[5, 3]], others.z[[0, 2]])
+
+
 def test_all_batches_but_a_single_image_have_one_width():
     assert batch_width(1) == 1
     assert len({batch_width(count) for count in (2, 7, 8, 9, 33, 64, 1000)}) == 1
@@ -94,7 +119,7 @@ def test_all_batches_but_a_single_image_have_one_width():
 def test_across_widths_only_rounding_differs(given):
     pictures, known, weights, z = given
     pictures, z = np.where(known > 0, pictures, 0).astype(np.float32), z.astype(np.float32)
-    task = Task(pictures, weights, np.zeros((COUNT, 1, 1, 3), np.float32))
+    task = Task(pictures, weights, np.zeros((COUNT, 1, 1, 3), np.float32), weights)
     found = {w: lively().value_and_grad(task, Objective(), w)(z) for w in (1, 8, 32)}
     for width in (1, 32):
         for mine, reference in zip(found[width], found[8], strict=True):

@@ -254,7 +254,7 @@ def test_completion_loss_is_the_sum_of_its_parts_image_by_image(channels, lowres
     z, given = uniform(4, 4), uniform(4, 16, 16, channels)
     weights, means = np.ones((4, 16, 16, 1), np.float32), uniform(4, 8, 8, channels)
     objective = Objective(lam=0.3, norm="l2", perceptual="paper", lowres=lowres)
-    contextual, complete = model.completion_loss(z, Task(given, weights, means), objective)
+    contextual, complete = model.completion_loss(z, Task(given, weights, means, weights), objective)
     generated = model.generate(z).astype(float)
     expected = ((generated - given) ** 2).sum((1, 2, 3))
     if lowres:
@@ -264,7 +264,7 @@ def test_completion_loss_is_the_sum_of_its_parts_image_by_image(channels, lowres
     logits = model.logits(model.generate(z)).astype(float)
     np.testing.assert_allclose(complete, expected - 0.3 * np.log1p(np.exp(logits)), rtol=1e-5)
     for i in range(4):
-        alone = Task(given[i : i + 1], weights[i : i + 1], means[i : i + 1])
+        alone = Task(*(part[i : i + 1] for part in (given, weights, means, weights)))
         np.testing.assert_allclose(
             model.completion_loss(z[i : i + 1], alone, objective)[1], complete[i : i + 1], rtol=1e-5
         )
