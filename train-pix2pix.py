@@ -1,16 +1,26 @@
 #!/usr/bin/env python3
-"""Train a network that completes pictures in one pass; run again to resume."""
+"""Train a network that completes or mends pictures in one pass; run again to resume."""
 
 import argparse
 import dataclasses
+from pathlib import Path
 
-from cli import flag, non_negative_float, non_negative_int, positive_float, positive_int, run
+from cli import (
+    flag,
+    import_tensorflow,
+    non_negative_float,
+    non_negative_int,
+    positive_float,
+    positive_int,
+    run,
+)
 from training import course
 
 
 def parser() -> argparse.ArgumentParser:
     from networks.unet_config import GUIDES, KINDS
-    from translation.recipe import DAMAGES, LOSSES, PRESETS, describe_presets
+    from pictures.damage import CHOICES
+    from translation.recipe import LOSSES, PRESETS, describe_presets
 
     p = argparse.ArgumentParser(
         description=__doc__,
@@ -20,7 +30,20 @@ def parser() -> argparse.ArgumentParser:
     data = course.add_data_flags(p, dataset="lfw-aligned-64")
     flag(data, "--image_size", type=int, help="side in pixels: 16, 32, 64, 128 or 256")
     flag(data, "--channels", type=int, help="1 (grey) or 3")
-    flag(data, "--damage", choices=DAMAGES, help="what is learned to be undone (hole)")
+    damage = data.add_mutually_exclusive_group()
+    flag(
+        damage,
+        "--damage",
+        metavar="NAME",
+        help=f"what is learned to be undone: {', '.join(CHOICES)}, or several joined by + (hole)",
+    )
+    flag(
+        damage,
+        "--pairs",
+        type=Path,
+        help="instead of --dataset: folder of ready pairs, damaged and whole, either side by side "
+        "in one file or of one name in its folders A and B",
+    )
 
     recipe = p.add_argument_group("recipe (flags win over the preset)")
     flag(recipe, "--preset", choices=PRESETS, default="best", help="(default: %(default)s)")
@@ -28,12 +51,13 @@ def parser() -> argparse.ArgumentParser:
         recipe,
         "--network",
         choices=KINDS,
-        help="residual blocks, these refined at twice the size, or the paper's U-Net",
+        help="a U-Net, this refined at twice the size, residual blocks, or the paper's U-Net",
     )
     flag(recipe, "--guide", choices=GUIDES, help="what fills the hole before the network does")
     flag(recipe, "--filters", type=positive_int, help="of the generator next to the picture")
     flag(recipe, "--d-filters", type=positive_int, help="of the discriminator, likewise")
     flag(recipe, "--components", type=positive_int, help="of the linear guide")
+    flag(recipe, "--blocks", type=positive_int, help="of resnet")
     flag(recipe, "--loss", choices=LOSSES)
     flag(recipe, "--l1", type=non_negative_float, help="weight of the distance to the truth")
     flag(recipe, "--known", type=non_negative_float, help="weight of known pixels in that")
@@ -62,8 +86,15 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     arguments = parser().parse_args()
+    from pictures.damage import PAIRS
     from translation.recipe import from_flags
 
+    if arguments.pairs:
+        arguments.dataset, arguments.damage = arguments.pairs, PAIRS
+        if arguments.validation or arguments.eval_every:
+            raise ValueError("--validation and --eval-every draw the damage, not so with --pairs")
+    elif arguments.damage == PAIRS:
+        raise ValueError(f"--damage {PAIRS} takes a folder of them: --pairs DIR")
     config, recipe = from_flags(arguments)
     if config.network == "refined" and not arguments.init_from:
         raise ValueError(
@@ -80,7 +111,7 @@ def main() -> int:
     def pairs(pictures, numbers):
         from pictures.damage import make_pairs
 
-        return make_pairs(pictures, numbers, recipe.seed)
+        return make_pairs(pictures, numbers, recipe.seed, config.damage)
 
     def watch(data, validation, crop):
         from measuring.watching import watch_completions
@@ -96,9 +127,22 @@ def main() -> int:
         watch=watch,
         pairs=pairs,
         mirrored=True,
-        use="./complete.py PICTURES",
+        use="./complete.py PICTURES" if config.damage == "hole" else "./translate.py PICTURES",
     )
+    if arguments.pairs:
+        training = dataclasses.replace(training, **_paired(arguments))
     return course.follow(arguments, training, plan={"networks": config, "recipe": recipe})
+
+
+def _paired(arguments: argparse.Namespace) -> dict:
+    """What reads ready pairs; it also says where their pictures are."""
+    if not arguments.pairs.is_dir():
+        raise ValueError(f"{arguments.pairs}: no such folder")
+    import_tensorflow()
+    from data import paired
+
+    arguments.dataset, decode = paired.reader(arguments.pairs)
+    return {"decode": decode, "views": 2}
 
 
 if __name__ == "__main__":

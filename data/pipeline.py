@@ -26,6 +26,8 @@ from pictures.files import find
 Load = Callable[[np.ndarray], np.ndarray]  # indices (N,) -> uint8 (N, S, S, C)
 # Pictures float32 (B, S, S, C) in [-1, 1], their numbers in the run int64 (B,) -> (B, ...) each
 Pairs = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, ...]]
+# A file, the side in pixels, channels, crop -> uint8 (S, S, C); ValueError if it cannot be read
+Decode = Callable[[Path, int, int, int | None], np.ndarray]
 Skipped = list[tuple[Path, str]]  # a file, and why it cannot be read
 
 TOGETHER = 256  # pictures that some() holds at a time
@@ -38,7 +40,9 @@ class Data:
     skipped: each unreadable file and the reason. notes: sentences that a user should see once.
     pairs: makes of the pictures of a batch what a step takes, a tuple, as of clean pictures damaged
     ones. A picture's number is its own in the whole run, whatever the batch, the replica or the
-    step at which a run resumes: what is drawn from (seed, number) is drawn again alike.
+    step at which a run resumes: what is drawn from (seed, number) is drawn again alike. views: how
+    many pictures load gives as one, one after the other along its channels, for pairs to take
+    apart.
     """
 
     load: Load
@@ -51,6 +55,7 @@ class Data:
     skipped: Skipped
     notes: list[str]
     pairs: Pairs | None = None
+    views: int = 1
     _fault: Exception | None = field(default=None, repr=False)
 
     @property
@@ -116,7 +121,8 @@ class Data:
         shape = (self.image_size, self.image_size, self.channels)
         if self.pairs is None:
             return [shape]
-        made = self.pairs(np.zeros((1, *shape), np.float32), np.zeros(1, np.int64))
+        shown = (1, *shape[:2], self.views * self.channels)
+        made = self.pairs(np.zeros(shown, np.float32), np.zeros(1, np.int64))
         return [part.shape[1:] for part in made]
 
     def _make(self, indices: np.ndarray, numbers: np.ndarray) -> list[np.ndarray]:
@@ -129,10 +135,11 @@ class Data:
             raise
 
     def some(self, most: int) -> Iterator[np.ndarray]:
-        """At most `most` pictures, always the same ones, some at a time: uint8 (N, S, S, C)."""
+        """At most `most` pictures, always the same ones, some at a time: uint8 (N, S, S, C), of
+        several views the first."""
         chosen = np.sort(np.random.default_rng(0).permutation(self.count)[:most])
         for first in range(0, len(chosen), TOGETHER):
-            yield self.load(chosen[first : first + TOGETHER])
+            yield self.load(chosen[first : first + TOGETHER])[..., : self.channels]
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -157,6 +164,8 @@ def open_dataset(
     memory_limit_bytes: int | None = None,
     batch_multiple: int = 1,
     pairs: Pairs | None = None,
+    decode: Decode | None = None,
+    views: int = 1,
 ) -> Data:
     """Open a folder of pictures, or of shards written by data.prepare.
 
@@ -164,19 +173,20 @@ def open_dataset(
     (image_size, image_size, channels). train_size takes the first so many in the order of their
     names. Pictures are decoded once if as bytes they fit into memory_limit_bytes (default: a
     quarter of the available memory), else anew every epoch. Fewer pictures than batch_size make one
-    batch, of a multiple of batch_multiple. pairs: see Data.
+    batch, of a multiple of batch_multiple. decode: what reads a file, default `decoded`. pairs,
+    views: see Data.
 
     Raises ValueError, one line, for a missing or empty folder, one where nothing is readable or too
     few for any batch, and shards that are damaged or were prepared in another way.
     """
-    if tfrecord.is_prepared(path):
+    if decode is None and tfrecord.is_prepared(path):
         shards = tfrecord.Shards(path)
         shards.must_hold(image_size, channels, crop)
         source = _Source(shards.read, min(shards.count, train_size or shards.count))
     else:
         files = find([path])[:train_size]
-        decode = partial(decoded, image_size=image_size, channels=channels, crop=crop)
-        shape = (len(files), image_size, image_size, channels)
+        decode = partial(decode or decoded, image_size=image_size, channels=channels, crop=crop)
+        shape = (len(files), image_size, image_size, views * channels)
         source = _decoding(files, decode=decode, shape=shape, limit_bytes=memory_limit_bytes)
         if source.count == 0:
             file, reason = source.skipped[0]
@@ -203,6 +213,7 @@ def open_dataset(
         skipped=list(source.skipped),
         notes=notes,
         pairs=pairs,
+        views=views,
     )
 
 

@@ -99,26 +99,34 @@ class Watcher:
 
 
 class CompletionWatcher:
-    """Measures a one-pass network by how it completes pictures, uint8 (N, S, S, C), at least 2,
-    with the same holes every time, of the kinds that it learns from."""
+    """Measures a one-pass network by how it completes or mends pictures, uint8 (N, S, S, C), at
+    least 2, with the same damage every time, of the kind that it learns from."""
 
-    def __init__(self, pictures: np.ndarray, extractor: Extractor):
-        self.true, self.extractor = codecs.to_float(pictures), extractor
-        size = pictures.shape[1]
-        self.masks = np.stack([damage.draw_hole(size, (HOLES, i)) for i in range(len(pictures))])
+    def __init__(self, pictures: np.ndarray, extractor: Extractor, kind: str = "hole"):
+        self.true, self.extractor, self.damaged = codecs.to_float(pictures), extractor, None
+        numbers, size = range(len(pictures)), pictures.shape[1]
+        if kind == "hole":
+            self.masks = np.stack([damage.draw_hole(size, (HOLES, i)) for i in numbers])
+        else:
+            pairs = damage.make_pairs(self.true, np.array(numbers), HOLES, kind)
+            self.true, self.masks, self.damaged = pairs
 
     @cached_property
     def _real(self) -> FeatureStatistics:
         return FeatureStatistics.of(self.extractor(self.true))
 
     def __call__(self, model: "Pix2Pix") -> dict[str, float]:
-        """frechet_distance of the completed pictures from the true ones; hole_psnr, in dB."""
-        made = model.complete(self.true, self.masks, fidelity=0.0, width=WIDTH)
-        completed = np.where(self.masks > 0, self.true, made)
+        """frechet_distance of the completed pictures from the true ones; hole_psnr, in dB, or of
+        other damage psnr."""
+        seen = self.true if self.damaged is None else self.damaged
+        completed = model.complete(seen, self.masks, fidelity=0.0, width=WIDTH)
+        if self.damaged is None:
+            completed = np.where(self.masks > 0, self.true, completed)
         found = FeatureStatistics.of(self.extractor(completed))
+        name, hole = ("hole_psnr", self.masks) if self.damaged is None else ("psnr", None)
         return {
             "frechet_distance": metrics.frechet_distance(found, self._real),
-            "hole_psnr": float(metrics.psnr(completed, self.true, self.masks).mean()),
+            name: float(metrics.psnr(completed, self.true, hole).mean()),
         }
 
 
@@ -143,7 +151,7 @@ def watch_completions(
     pictures = _held_out(config, validation, crop) if validation else None
     if pictures is None:
         pictures = np.concatenate(list(data.some(MOST)))
-    return CompletionWatcher(pictures, features.load("auto"))
+    return CompletionWatcher(pictures, features.load("auto"), config.damage)
 
 
 class StyleWatcher:

@@ -7,13 +7,21 @@ from keras import ops
 from networks.unet import SLOPE
 from networks.unet_config import UNetConfig
 
-MAPS = {"residual": 2, "refined": 2, "paper": 1}  # of logits, the first outputs of each kind
+MAPS = {"residual": 2, "refined": 2, "resnet": 2, "paper": 1}  # of logits, first of the outputs
 
 
 def discriminator(config: UNetConfig, seed: int = 0) -> keras.Model:
-    """[pictures (N, S, S, C), masks (N, S, S, 1)] -> maps of logits, then features; see each."""
+    """[pictures (N, S, S, C), masks (N, S, S, 1)] -> maps of logits, then features; see each.
+
+    The paper's gets the damaged pictures, (N, S, S, C), in place of masks if it `sees_damaged`.
+    """
     build = paper_patches if config.network == "paper" else patches_and_whole
     return build(config, seed)
+
+
+def sees_damaged(config: UNetConfig) -> bool:
+    """Whether a discriminator compares with the damaged picture, where no mask tells what it is."""
+    return config.network == "paper" and config.damage != "hole"
 
 
 def patches_and_whole(config: UNetConfig, seed: int = 0) -> keras.Model:
@@ -50,7 +58,8 @@ def paper_patches(config: UNetConfig, seed: int = 0) -> keras.Model:
     """
     conv = _Convolutions(seed, keras.initializers.RandomNormal, {"stddev": 0.02})
     pictures, masks = inputs = _inputs(config)
-    x = ops.concatenate([pictures, masks * pictures], axis=3)
+    damaged = masks if sees_damaged(config) else masks * pictures
+    x = ops.concatenate([pictures, damaged], axis=3)
     for number, width in enumerate((1, 2, 4, 8)):
         stride = 2 if number < 3 and x.shape[1] > 8 else 1
         x = conv(_padded(x), width * config.filters, f"trunk{number}", stride, "valid")
@@ -66,7 +75,7 @@ def _inputs(config: UNetConfig) -> list:
     size = config.image_size
     return [
         keras.Input((size, size, config.channels), name="picture"),
-        keras.Input((size, size, 1), name="mask"),
+        keras.Input((size, size, config.channels if sees_damaged(config) else 1), name="mask"),
     ]
 
 

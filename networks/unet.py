@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from networks import resnet
 from networks.expectation import LinearExpectation
 from networks.unet_config import UNetConfig
 
@@ -21,9 +22,21 @@ def generator(config: UNetConfig, seed: int = 0) -> keras.Model:
     fidelity is 0 for a sharp result, 1 for a smooth one. Where trust is 1, hints say roughly what
     the hole shall show; where it is 0 they are not read.
     """
-    return {"residual": unet, "refined": refined_unet, "paper": paper_unet}[config.network](
-        config, seed
-    )
+    builders = {
+        "residual": unet,
+        "refined": refined_unet,
+        "resnet": residual_blocks,
+        "paper": paper_unet,
+    }
+    return builders[config.network](config, seed)
+
+
+def residual_blocks(config: UNetConfig, seed: int = 0) -> keras.Model:
+    """networks.resnet between what the residual network begins with and what it adds to."""
+    inputs = _inputs(config)
+    filled, x = _begun(config, inputs)
+    x = resnet.body(x, config.channels, config.filters, config.blocks, seed)
+    return keras.Model(inputs, filled + x, name="generator")
 
 
 def unet(config: UNetConfig, seed: int = 0) -> keras.Model:
@@ -80,21 +93,9 @@ def refined_unet(config: UNetConfig, seed: int = 0) -> keras.Model:
 
 def _residual_unet(config: UNetConfig, conv: "_Convolutions", inputs: list) -> tuple:
     """What `unet` makes of its inputs, and its last features, (N, S, S, filters)."""
-    size, channels = config.image_size, config.channels
-    levels = min(4, size.bit_length() - 3)  # halvings, at most to 4x4
+    levels = min(4, config.image_size.bit_length() - 3)  # halvings, at most to 4x4
     widths = config.widths(levels)
-    pictures, masks, fidelity, hints, trust = inputs
-    trusted = masks * 0 + trust[:, None, None]
-    if config.guide == "linear":
-        layer = LinearExpectation(config.components, min(32, size), name="expectation")
-        expected = layer([pictures, masks]) * (1 - trusted) + hints * trusted
-    else:
-        expected = hints * trusted
-    unexpected = masks * (pictures - expected)
-    filled = expected + unexpected
-    planes = [masks * 0 + fidelity[:, None, None], trusted]
-    x = ops.concatenate([filled, masks, unexpected, *planes], axis=3)
-
+    filled, x = _begun(config, inputs)
     x = conv(x, widths[0], "in")
     skips = []
     for level in range(1, levels + 1):
@@ -109,8 +110,23 @@ def _residual_unet(config: UNetConfig, conv: "_Convolutions", inputs: list) -> t
         x = conv(_active(x), widths[level], f"up{level}_join")
         if level >= levels - 2:
             x = _residual(conv, x, f"up{level}_residual")
-    made = filled + conv(_active(x), channels, "out", start="zeros")
+    made = filled + conv(_active(x), config.channels, "out", start="zeros")
     return made, x
+
+
+def _begun(config: UNetConfig, inputs: list) -> tuple:
+    """The picture filled, (N, S, S, C), to which a network adds; and all that it sees."""
+    pictures, masks, fidelity, hints, trust = inputs
+    trusted = masks * 0 + trust[:, None, None]
+    if config.guide == "linear":
+        layer = LinearExpectation(config.components, min(32, config.image_size), name="expectation")
+        expected = layer([pictures, masks]) * (1 - trusted) + hints * trusted
+    else:
+        expected = hints * trusted
+    unexpected = masks * (pictures - expected)
+    filled = expected + unexpected
+    planes = [masks * 0 + fidelity[:, None, None], trusted]
+    return filled, ops.concatenate([filled, masks, unexpected, *planes], axis=3)
 
 
 def _residual(conv: "_Convolutions", x, name: str):

@@ -53,9 +53,10 @@ def _faces(count: int, size: int) -> np.ndarray:
     return drawn_faces(count, size, seed=7)
 
 
-def pairs(model: Pix2Pix, number: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def pairs(model: Pix2Pix, number: int = 0) -> tuple[np.ndarray, ...]:
     """A batch, as the data would give it at a step."""
     config, count = model.config, model.recipe.batch_size
     pictures = codecs.to_float(_faces(count, config.image_size))
     numbers = number * count + np.arange(count)
-    return make_pairs(pictures[..., : config.channels], numbers, seed=model.recipe.seed)
+    pictures = pictures[..., : config.channels]
+    return make_pairs(pictures, numbers, model.recipe.seed, config.damage)

@@ -22,8 +22,8 @@ class Training:
 
     build(batch_size, strategy) makes the fresh model, a training.loop.Trainable; batch_size is
     smaller than the one here where there are fewer pictures. A step takes batches_per_step batches
-    at once; parts: in how many each replica computes its share of a batch. pairs: see
-    data.pipeline. mirrored: whether a mirrored picture is as good as it is; linear: whether the
+    at once; parts: in how many each replica computes its share of a batch. pairs, decode, views:
+    see data.pipeline. mirrored: whether a mirrored picture is as good as it is; linear: whether the
     model keeps a linear model of the pictures, for completions. watch(data, validation, crop), if
     flags ask for it, makes what the loop evaluates by. use: the command that does something with
     the model, said in the end with its --checkpoint-dir.
@@ -38,6 +38,8 @@ class Training:
     batches_per_step: int = 1
     parts: int = 1
     pairs: Callable | None = None
+    decode: Callable | None = None
+    views: int = 1
     mirrored: bool = False
     linear: bool = True
     use: str = ""
@@ -227,6 +229,8 @@ def _open(arguments, dataset: Path, training: Training, strategy):
         seed=training.seed,
         batch_multiple=training.batches_per_step * replicas * training.parts,
         pairs=training.pairs,
+        decode=training.decode,
+        views=training.views,
     )
     for path, reason in data.skipped:
         cli.pass_over(f"{path}: {reason}")

@@ -139,7 +139,8 @@ class Pix2Pix:
         self.state.build_optimizers()
 
     def step(self, batch: tuple, step: tf.Tensor) -> Mapping[str, tf.Tensor]:
-        """One update of both networks on (pictures, masks), as damage.make_pairs makes them."""
+        """One update of both networks on what damage.make_pairs makes: (pictures, masks), or with
+        the damaged pictures (pictures, masks, damaged)."""
         self.ready_to_train()
         self._seen = batch
         measured = self._traced_for(self.state.position.step)(*batch, step)
@@ -159,19 +160,19 @@ class Pix2Pix:
         return traced.get_concrete_function(*batch, tf.constant(0, tf.int32))
 
     def preview(self) -> Preview:
-        """Rows of the latest batch: known, completed sharp, smooth, and true."""
-        pictures, masks = (devices.local(part)[:SHOWN] for part in self._seen)
-        rows = [np.where(masks > 0, pictures, 0)]
+        """Rows of the latest batch: damaged, completed sharp, smooth, and true."""
+        pictures, masks, *damaged = (devices.local(part)[:SHOWN] for part in self._seen)
+        seen = damaged[0] if damaged else np.where(masks > 0, pictures, 0)
+        rows = [seen]
         for fidelity in (0.0, 1.0):
-            made = self.complete(pictures, masks, fidelity, width=len(pictures))
-            rows.append(np.where(masks > 0, pictures, made))
+            made = self.complete(seen, masks, fidelity, width=len(pictures))
+            rows.append(made if damaged else np.where(masks > 0, pictures, made))
         shown = codecs.to_bytes(np.concatenate([*rows, pictures]))
         return Preview({"completed": grids.grid(shown, len(pictures))}, {})
 
-    def _step(self, adversarial: bool, penalised: bool, true, masks, step: tf.Tensor) -> dict:
-        measured = self.strategy.run(
-            self._replica_step, (adversarial, penalised, true, masks, step)
-        )
+    def _step(self, adversarial: bool, penalised: bool, *batch_and_step) -> dict:
+        measured = self.strategy.run(self._replica_step, (adversarial, penalised, *batch_and_step))
+        *_, step = batch_and_step
         if self.average:
             recipe = self.recipe
             self.state.update_averages(step, recipe.batch_size, recipe.ema)
@@ -180,9 +181,12 @@ class Pix2Pix:
         }
 
     def _replica_step(
-        self, adversarial: bool, penalised: bool, true: tf.Tensor, masks: tf.Tensor, step: tf.Tensor
+        self, adversarial: bool, penalised: bool, true: tf.Tensor, masks: tf.Tensor, *rest
     ) -> dict[str, tf.Tensor]:
         recipe = self.recipe
+        *damaged, step = rest
+        seen = damaged[0] if damaged else true * masks
+        beside = seen if patch.sees_damaged(self.config) else masks  # what D gets besides
         context = tf.distribute.get_replica_context()
         count = true.shape[0]
         smooth = round(recipe.smooth * count)
@@ -198,7 +202,7 @@ class Pix2Pix:
         # Update G.
         _seed_dropout(self.generator, recipe.seed, step)
         with tf.GradientTape() as tape:
-            inputs = [true * masks, masks, fidelity, self._hints(true), trust]
+            inputs = [seen, masks, fidelity, self._hints(true), trust]
             made = self.generator(inputs, training=True)
             if recipe.whole:
                 completed, distance = made, losses.per_image(tf.abs(made - true))
@@ -207,7 +211,7 @@ class Pix2Pix:
                 distance = losses.completion_l1(made, true, masks, known=recipe.known)
             loss = recipe.l1 * mean(distance)
             measured = {"l1": mean(distance)}
-            sharp = completed[smooth:], true[smooth:], masks[smooth:]
+            sharp = completed[smooth:], true[smooth:], beside[smooth:]
             if self.features and smooth < count:
                 unlike = imagenet.distance(self.features(sharp[0]), self.features(sharp[1]))
                 loss += recipe.perceptual * mean(unlike)

@@ -12,6 +12,7 @@ from search.linear import LinearModel
 
 SMALL = {"image_size": 16, "filters": 2, "d_filters": 2, "components": 8}
 PAPER = {"network": "paper", "guide": "none"}
+RESNET = {"network": "resnet", "blocks": 2}
 
 
 def config(**values) -> UNetConfig:
@@ -105,7 +106,9 @@ def test_fidelity_hint_and_trust_reach_a_trained_network(changed):
     assert np.abs(run(network, parts) - run(network, others)).max() > 1e-3
 
 
-@pytest.mark.parametrize("values", [{}, {"guide": "none"}, PAPER], ids=["linear", "none", "paper"])
+@pytest.mark.parametrize(
+    "values", [{}, {"guide": "none"}, PAPER, RESNET], ids=["linear", "none", "paper", "resnet"]
+)
 def test_companions_and_position_change_no_bit(values):
     """At inference: batch norm by its moving averages, no dropout."""
     network = shaken(unet.generator(config(**values)))

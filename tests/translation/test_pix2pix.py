@@ -112,6 +112,7 @@ def test_smooth_pictures_are_trained_by_their_distance_alone(eagerly):
 
 # Steps
 
+RESNET = {"network": "resnet", "blocks": 1}
 NETWORKS = ({}, {"guide": "none"}, PAPER)
 
 
@@ -130,6 +131,40 @@ def test_two_finite_steps_by_either_loss(eagerly, network, channels, size):
         assert np.isfinite(list(measured.values())).all()
         assert all(np.isfinite(value).all() for value in everything(model).values())
         assert change(model, before, "generator") > 0 < change(model, before, "discriminator")
+
+
+@pytest.mark.parametrize(
+    ("network", "damage"),
+    [({}, "lowres:2"), (RESNET, "grey+noise"), (PAPER, "old")],
+    ids=["residual", "resnet", "paper"],
+)
+def test_two_finite_steps_by_other_damage(eagerly, network, damage):
+    model = pix2pix(**network, damage=damage, batch_size=4, whole=True, hinted=0.0)
+    assert np.isfinite(list(stepped(model, 2).values())).all()
+    assert all(np.isfinite(value).all() for value in everything(model).values())
+
+
+def test_untrained_it_gives_what_it_gets():
+    model = pix2pix(damage="lowres:2")
+    true, known, damaged = pairs(model)
+    model._seen = tuple(tf.constant(part) for part in (true, known, damaged))
+    np.testing.assert_allclose(complete(model, damaged, known), damaged, atol=1e-5)
+    shown = model.preview().pictures["completed"]
+    damaged, sharp, smooth, true = (shown[row * 16 : row * 16 + 16] for row in range(4))
+    np.testing.assert_array_equal(damaged, sharp)
+    np.testing.assert_array_equal(damaged, smooth)
+    assert not np.array_equal(damaged, true)
+
+
+def test_a_network_of_holes_begins_one_of_other_damage(tmp_path):
+    holes, grey = shaken(pix2pix()), pix2pix(damage="grey")
+    holes.state.save(tmp_path)
+    grey.state.init_from(tmp_path)
+    name = "generator/down1/kernel"
+    np.testing.assert_array_equal(grey.state.weights()[name], holes.state.model_weights()[name])
+    grey.state.save_training(tmp_path / "run")
+    with pytest.raises(ValueError, match="its damage is grey, here it is hole"):
+        holes.state.resume(tmp_path / "run")
 
 
 def test_before_the_adversarial_part_begins_d_rests(eagerly):
@@ -232,7 +267,9 @@ def complete(model, true, holes, fidelity=0.0, width=4, **more):
 
 
 @pytest.fixture(
-    scope="module", params=[{}, {"guide": "none"}, ORIGINAL], ids=["linear", "none", "original"]
+    scope="module",
+    params=[{}, {"guide": "none"}, ORIGINAL, RESNET],
+    ids=["linear", "none", "original", "resnet"],
 )
 def model(request):
     return shaken(pix2pix(**request.param))
@@ -301,7 +338,7 @@ def test_pairs_are_drawn_by_seed_and_number():
     ("values", "words"),
     [
         ({"image_size": 48}, "image_size is 48; choose from 16, 32, 64, 128, 256"),
-        ({"network": "wide"}, "network is 'wide'; choose from residual, refined, paper"),
+        ({"network": "wide"}, "network is 'wide'; choose from residual, refined, resnet, paper"),
         ({"network": "paper"}, "guide is 'linear', which the paper's network does not have"),
         ({"loss": "wgan-gp"}, "loss is 'wgan-gp'; choose from gan, hinge"),
         ({"filters": 0}, "filters is 0; it must be at least 1"),

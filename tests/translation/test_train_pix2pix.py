@@ -114,7 +114,8 @@ def test_a_dry_run_writes_nothing(launcher, faces, tmp_path):
     running = train(launcher, faces, tmp_path, "--dry-run")
     assert running.wait() == 0, running.stderr
     assert "networks: image_size 16, channels 3, network residual, " in running.stdout
-    assert "recipe: damage hole, loss hinge, " in running.stdout and "(" not in running.stdout
+    assert ", damage hole\n" in running.stdout
+    assert "recipe: loss hinge, " in running.stdout and "(" not in running.stdout
     assert {path.name for path in tmp_path.iterdir()} == {"stdout.txt", "stderr.txt"}
 
 
@@ -150,7 +151,11 @@ def test_help_names_presets_and_flags_without_tensorflow():
         ("--network paper", "guide is 'linear', which the paper's network does not have"),
         ("--smooth 2", r"smooth is 2.0 and hinted .*together at most 1"),
         ("--loss wgan-gp", "argument --loss: invalid choice: 'wgan-gp'"),
-        ("--damage fog", "argument --damage: invalid choice: 'fog'"),
+        ("--damage fog", "damage is 'fog'; choose from hole, lowres:2, .* joined by \\+"),
+        ("--damage lowres:8", "damage is 'lowres:8', of which 16 pixels show too little"),
+        ("--damage grey", "another model: its damage is hole, here it is grey"),
+        ("--damage pairs", "takes a folder of them: --pairs DIR"),
+        ("--pairs nowhere", "nowhere: no such folder"),
         ("--r1 -1", "argument --r1"),
         ("--filters 3", "another model: its filters is 2, here it is 3"),
         ("--guide none", "another model: its guide is linear, here it is none"),
