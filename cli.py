@@ -52,6 +52,15 @@ fraction = _number(float, lambda x: 0 <= x <= 1, "a number from 0 to 1")
 decay = _number(float, lambda x: 0 <= x < 1, "a number from 0 to below 1")
 
 
+def point(text: str) -> tuple[float, float]:
+    """A point in a picture from "x,y"."""
+    try:
+        x, y = (float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a point x,y") from None
+    return x, y
+
+
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Call main and exit with what it returns. What a user can get wrong (ValueError, OSError)
     becomes one line on standard error and exit status 2; Ctrl-C exits with 130."""

@@ -11,6 +11,7 @@ from cli import (
     fraction,
     non_negative_float,
     non_negative_int,
+    point,
     positive_float,
     positive_int,
 )
@@ -88,7 +89,7 @@ def _add_place(place) -> None:
         place,
         "--face-points",
         nargs=3,
-        type=_point,
+        type=point,
         metavar="x,y",
         help="inner corners of the eyes and bottom lip, in pixels, where no face is found",
     )
@@ -182,14 +183,6 @@ def _described(options) -> str:
     )
 
 
-def _point(text: str) -> tuple[float, float]:
-    try:
-        x, y = (float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a point x,y") from None
-    return x, y
-
-
 def _perceptual(text: str) -> float | str:
     from search.objective import PERCEPTUAL
 
@@ -215,11 +208,13 @@ def main() -> int:
     import completion
     from completion.folder import preview, run
     from completion.options import PRESETS, fields, with_changes
+    from completion.outputs import inputs
     from pictures import files
     from training import checkpoint
 
     hole = _hole(arguments)
-    paths = _inputs(arguments)
+    others = filter(None, (arguments.mask, arguments.reference))
+    paths = inputs(arguments.imgs, arguments.out_dir, [*others])
     preset = PRESETS[arguments.preset]
     given = {k: v for k, v in vars(arguments).items() if k in fields(preset) and v is not None}
     options = with_changes(preset, given)
@@ -304,28 +299,6 @@ def _job(arguments: argparse.Namespace, completer, options, hole, paths: list[Pa
         batch_size=arguments.batch_size,
         suffix=arguments.format,
     )
-
-
-def _inputs(arguments: argparse.Namespace) -> list[Path]:
-    """The pictures to complete: of those found in folders, all but masks, true pictures and what
-    this program has written."""
-    from completion.outputs import is_output
-    from pictures import files
-
-    kept = {}
-    for given in arguments.imgs:
-        found = files.find([given])
-        if given.is_dir():
-            others = {files.real(p) for p in (arguments.mask, arguments.reference) if p}
-            others = {p for p in others if files.real(given) in p.parents}
-            if not is_output(given / "any", arguments.out_dir):
-                found = [p for p in found if not is_output(p, arguments.out_dir)]
-            found = [p for p in found if not {files.real(p), *files.real(p).parents} & others]
-            if not found:
-                raise ValueError(f"{given}: no pictures but masks and earlier results")
-        for path in found:
-            kept.setdefault(files.real(path), path)
-    return list(kept.values())
 
 
 if __name__ == "__main__":

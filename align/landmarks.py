@@ -19,10 +19,12 @@ UPSAMPLE = 1  # as OpenFace: twice the size, so that faces of 40 pixels are foun
 
 @dataclass(frozen=True)
 class Face:
-    """box: (left, top, right, bottom) in pixels; landmarks: float64 (68, 2), x and y."""
+    """box: (left, top, right, bottom) in pixels; landmarks: float64 (68, 2), x and y; score: the
+    detector's, about 1 for a clear face, near 0 for what may be none."""
 
     box: tuple[int, int, int, int]
     landmarks: np.ndarray
+    score: float = 1.0
 
 
 def find_faces(image: np.ndarray, predictor: Path | str | None = None) -> list[Face]:
@@ -36,7 +38,7 @@ def find_faces(image: np.ndarray, predictor: Path | str | None = None) -> list[F
     factors = np.array(image.shape[1::-1]) / small.shape[1::-1]  # x, y
     detector, find_landmarks = _detector(), _predictor(predictor_path(predictor))
     found = []
-    for rectangle in detector(small, UPSAMPLE):
+    for rectangle, score, _ in zip(*detector.run(small, UPSAMPLE), strict=True):
         parts = find_landmarks(small, rectangle).parts()
         points = np.array([(part.x, part.y) for part in parts], np.float64)
         corners = (
@@ -49,7 +51,7 @@ def find_faces(image: np.ndarray, predictor: Path | str | None = None) -> list[F
             * factors
         )
         box = tuple(int(value) for value in np.rint(corners).ravel())
-        found.append(Face(box, (points + 0.5) * factors - 0.5))
+        found.append(Face(box, (points + 0.5) * factors - 0.5, score))
     return sorted(found, key=_area, reverse=True)
 
 

@@ -132,6 +132,10 @@ def restore(
             )
         return Searching.of_checkpoint(saved)
     if saved.kind == "pix2pix":
+        if (damage := saved.config.get("damage", "hole")) != "hole":
+            raise ValueError(
+                f"{saved.path}: mends {damage}, which translate.py does; it fills no holes"
+            )
         from completion.one_pass import OnePass
 
         prior = None

@@ -12,7 +12,7 @@ from align import geometry
 from completion import Moment
 from completion.animation import COLUMNS, Animation
 from completion.case import Case
-from pictures import codecs, grids, masks
+from pictures import codecs, files, grids, masks
 from pictures.averages import block_means
 from pictures.files import Names, real, replacing, same_name
 
@@ -29,6 +29,26 @@ WRITTEN = (
     "lowres.png",
     "completion.gif",
 )
+
+
+def inputs(given: Sequence[Path], out_dir: Path, others: Sequence[Path] = ()) -> list[Path]:
+    """The pictures that are given, or lie in folders that are: of those found in folders, all but
+    what completions into out_dir have written and what is, or lies in, `others`. ValueError for a
+    folder without any."""
+    kept = {}
+    for place in given:
+        found = files.find([place])
+        if place.is_dir():
+            left_out = {files.real(p) for p in others}
+            left_out = {p for p in left_out if files.real(place) in p.parents}
+            if not is_output(place / "any", out_dir):
+                found = [p for p in found if not is_output(p, out_dir)]
+            found = [p for p in found if not {files.real(p), *files.real(p).parents} & left_out]
+            if not found:
+                raise ValueError(f"{place}: no pictures but masks and earlier results")
+        for path in found:
+            kept.setdefault(files.real(path), path)
+    return list(kept.values())
 
 
 def is_output(path: Path, out_dir: Path) -> bool:
@@ -150,8 +170,8 @@ class Results:
         """A name for each input that nothing else has: its stem, else its folder's before it."""
         paths = list(paths)
         stems = Counter(same_name(path.stem).casefold() for path in paths)
-        files = (self.folder / "results").glob(f"*.{self.suffix}")
-        taken = [*(entry["name"] for entry in self.entries), *(file.stem for file in files)]
+        written = (self.folder / "results").glob(f"*.{self.suffix}")
+        taken = [*(entry["name"] for entry in self.entries), *(file.stem for file in written)]
         given = Names(taken, room=max(len(self.suffix), len("png")) + 1)
         names = {}
         for path in paths:
@@ -170,10 +190,12 @@ class Results:
         measured: dict,
         around: geometry.Box | None = None,
     ) -> Path:
-        """Write one picture's results, best first, its mask, and its entry in the report; around:
-        what of the picture to show where results stand side by side, default all."""
-        hole, kind = masks.to_file(case.mask), {"like": case.picture, "mask": case.mask}
-        codecs.write(self.folder / "masks" / f"{name}.png", hole)
+        """Write one picture's results, best first, its mask if it has one, and its entry in the
+        report; around: what of the picture to show where results stand side by side, default all.
+        """
+        kind = {"like": case.picture, "mask": case.mask}
+        if case.mask is not None:
+            codecs.write(self.folder / "masks" / f"{name}.png", masks.to_file(case.mask))
         if len(results) > 1:
             folder = self.folder / "alternatives" / name
             for number, result in enumerate(results, start=1):
