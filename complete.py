@@ -76,6 +76,12 @@ def _add_hole(hole) -> None:
         help="= --mask-hole black",
     )
     flag(given, "--mask-alpha", action="store_true", help="transparent pixels are the hole")
+    flag(
+        given,
+        "--detect-scratches",
+        action="store_true",
+        help="thin light or dark lines are the hole: a proposal, look at it with --preview",
+    )
     flag(hole, "--dilate", type=non_negative_int, default=0, help="grow the hole, in pixels")
     flag(hole, "--preview", action="store_true", help="write the holes over the pictures and stop")
 
@@ -260,7 +266,8 @@ def _hole(arguments: argparse.Namespace):
 
     if arguments.mask_hole and not arguments.mask:
         raise ValueError("--mask-hole says how to read a mask file; give one with --mask")
-    built_in = None if arguments.mask or arguments.mask_alpha else arguments.mask_type
+    own = arguments.mask or arguments.mask_alpha or arguments.detect_scratches
+    built_in = None if own else arguments.mask_type
     given = {}
     for name, kind in (("fraction", "random"), ("center_scale", "center")):
         if (value := getattr(arguments, name)) is None:
@@ -277,6 +284,7 @@ def _hole(arguments: argparse.Namespace):
         seed=arguments.seed or 0,
         paint=arguments.mask_hole,
         alpha=arguments.mask_alpha,
+        scratches=arguments.detect_scratches,
         dilate=arguments.dilate,
         **given,
     )

@@ -2,6 +2,7 @@
 """Write mask files: white is the hole, black is known.
 
 python masks.py strokes mask.png --size 256 --seed 3
+python masks.py scratches mask.png --picture photo.jpg
 """
 
 import argparse
@@ -11,12 +12,14 @@ from pathlib import Path
 import cli
 from pictures import codecs, masks
 
+OF_PICTURES = ("scratches",)  # kinds that need a picture
+
 
 def parser() -> argparse.ArgumentParser:
     flags = argparse.ArgumentParser(
         description="Write mask files: white is the hole, black is known."
     )
-    flags.add_argument("kind", choices=masks.CHOICES)
+    flags.add_argument("kind", choices=(*masks.CHOICES, *OF_PICTURES))
     flags.add_argument("out", type=Path, help="picture to write; with --count, OUT_0000.png and on")
     cli.flag(flags, "--size", type=cli.positive_int, default=64, help="height and width [64]")
     cli.flag(flags, "--width", type=cli.positive_int, help="width, if not --size")
@@ -25,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     cli.flag(flags, "--count", type=cli.positive_int, default=1, help="number of masks [1]")
     cli.flag(flags, "--fraction", type=cli.fraction, default=0.2, help="hidden by random [0.2]")
     cli.flag(flags, "--centerScale", type=float, default=0.25, help="margin of center [0.25]")
+    cli.flag(flags, "--picture", type=Path, help=f"what {' and '.join(OF_PICTURES)} look at")
     cli.flag(flags, "--dilate", type=cli.non_negative_int, default=0, help="pixels [0]")
     return flags
 
@@ -32,14 +36,19 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     args = parser().parse_args(arguments)
     size = (args.height or args.size, args.width or args.size)
+    if (args.kind in OF_PICTURES) != bool(args.picture):
+        raise ValueError(f"--picture FILE belongs to {' and '.join(OF_PICTURES)}, which need one")
     for number in range(args.count):
-        mask = masks.make(
-            args.kind,
-            size,
-            seed=args.seed + number,
-            fraction=args.fraction,
-            center_scale=args.center_scale,
-        )
+        if args.picture:
+            mask = masks.detect_scratches(codecs.read(args.picture), args.picture)
+        else:
+            mask = masks.make(
+                args.kind,
+                size,
+                seed=args.seed + number,
+                fraction=args.fraction,
+                center_scale=args.center_scale,
+            )
         path = args.out
         if args.count > 1:
             path = path.with_stem(f"{path.stem}_{number:04d}")

@@ -24,12 +24,13 @@ THIN = 0.05  # of a picture's shorter side: holes that reach this far beyond the
 
 @dataclass(frozen=True)
 class Hole:
-    """Which pixels are hidden: a mask file, transparency, or a built-in kind.
+    """Which pixels are hidden: a mask file, transparency, scratches, or a built-in kind.
 
     paint: what of a mask file is the hole, one of masks.PAINTS; None where the file tells it.
 
-    A built-in mask is made on the model's square; files and transparency count in the picture's
-    own pixels, and so does dilate with them. With a file or transparency, kind counts for nothing.
+    A built-in mask is made on the model's square; files, transparency and scratches, as they are
+    detected, count in the picture's own pixels, and so does dilate with them. With one of them,
+    kind counts for nothing.
     """
 
     kind: str = "center"
@@ -40,11 +41,17 @@ class Hole:
     paint: str | None = None
     alpha: bool = False
     dilate: int = 0
+    scratches: bool = False
+
+    @property
+    def own(self) -> bool:
+        """Whether it is a part of the picture or of its file of a mask, and not built in."""
+        return bool(self.file or self.alpha or self.scratches)
 
     @property
     def lowres(self) -> bool:
         """Whether block means of what is hidden are given."""
-        return self.kind == "lowres" and not (self.file or self.alpha)
+        return self.kind == "lowres" and not self.own
 
     def built_in(self, size: int) -> np.ndarray:
         """The built-in mask, (size, size, 1). Raises ValueError for a bad option."""
@@ -245,6 +252,8 @@ def _given_mask(path: Path, picture: codecs.Picture, hole: Hole) -> np.ndarray |
         mask = masks.from_file(
             hole.file, picture.pixels.shape[:2], paint=hole.paint, turn=picture.turn
         )
+    elif hole.scratches:
+        mask = masks.detect_scratches(picture.pixels, path)
     else:
         return None
     return masks.dilate(mask, hole.dilate)

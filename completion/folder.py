@@ -87,7 +87,7 @@ class Job:
         """The true picture, uint8 (H, W, C), where it is known: given, or under a built-in hole.
         Raises ValueError, naming the file, for one of another size."""
         if not self.references:
-            return None if self.hole.alpha or self.masks_of else case.picture.pixels
+            return None if self.hole_of(case.path).own else case.picture.pixels
         path, shape = self.references[case.path], case.picture.pixels.shape
         true = codecs.read(path, shape[2])
         if true.shape != shape:
@@ -202,7 +202,7 @@ def _misses_face(job: Job, case: Case) -> bool:
         case.mask,
         matrix=case.matrix,
         size=job.completer.size,
-        painted=bool(job.masks_of) or job.hole.alpha,
+        painted=job.hole_of(case.path).own,
     )
 
 

@@ -4,7 +4,7 @@ Inside the program a mask is float32 (H, W, 1), exactly 1 where the picture is k
 hole. In a mask file, which people paint, white is the hole.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -30,6 +30,7 @@ CHOICES = (
 PAINTS = ("white", "black", "transparent")  # which of a mask file is the hole
 THRESHOLD = 128  # grey of a mask file from which on it counts as white
 DARK, LIGHT = 48, 208  # of a photograph most is between them, of a mask little, however soft
+LOOKED_AT = 1024  # pixels of the shorter side, for scratches; a larger picture is reduced
 HOLE_TINT = np.array([255, 0, 96])  # seldom found in a photograph, in a face least of all
 
 
@@ -262,6 +263,62 @@ def from_alpha(alpha: np.ndarray, name: Path | str = "alpha") -> np.ndarray:
     if hole.all():
         raise ValueError(f"{name}: has no fully opaque pixel to start from")
     return from_hole(hole)
+
+
+def detect_scratches(pixels: np.ndarray, name: Path | str = "the picture") -> np.ndarray:
+    """A mask that proposes as the hole what looks like scratches in uint8 (H, W, C): thin lines,
+    lighter or darker than what is around them. To be looked at: wires and hair are thin, too.
+
+    Morphological, nothing is learned. Of what a top hat (or black hat) leaves, openings by lines of
+    16 directions keep what is straight for a while; where that is long, it is a scratch, and with
+    it the bends that join it, if they are no more than three times as much. Raises ValueError where
+    nothing is found; `name` is for the message.
+    """
+    grey, least = codecs.to_grey(pixels), min(pixels.shape[:2])
+    if least > LOOKED_AT:
+        factor = LOOKED_AT / least
+        grey = cv2.resize(grey, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    elif least >= 128:  # grain is no line
+        grey = cv2.GaussianBlur(grey, (3, 3), 0)
+    side = min(grey.shape)
+    thick, length = max(3, round(0.015 * side)), max(5, round(0.05 * side)) | 1
+    around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * thick + 1, 2 * thick + 1))
+    found = np.zeros(grey.shape, bool)
+    for hat in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT):
+        left = cv2.morphologyEx(grey, hat, around)
+        sure = max(50, 5 * np.median(left))
+        seeds, straight = np.zeros(grey.shape, bool), np.zeros_like(grey)
+        for line in _lines(length):
+            opened = cv2.morphologyEx(left, cv2.MORPH_OPEN, line)
+            straight = np.maximum(straight, opened)
+            parts, sizes, extents = _components(opened > sure / 2)
+            long = (extents >= 0.18 * side) & (sizes <= 1.5 * thick * extents)
+            long &= np.bincount(parts[opened > sure], minlength=len(sizes)) > 0
+            seeds |= long[parts] & (parts > 0)
+        parts, sizes, _ = _components(straight > sure / 2)
+        joined = np.bincount(parts[seeds], minlength=len(sizes)) >= sizes / 4
+        found |= seeds | (joined[parts] & (parts > 0))
+    if not found.any():
+        raise ValueError(f"{name}: no scratches found; paint a mask")
+    mask = dilate(from_hole(found), max(1, 0.004 * side))  # soft edges
+    return from_hole(_resize_hole(mask[..., 0] == 0, pixels.shape[:2]))
+
+
+def _lines(length: int) -> Iterator[np.ndarray]:
+    """Straight lines through the middle of length x length pixels, in 16 directions."""
+    middle = length // 2
+    for angle in np.arange(16) * np.pi / 16:
+        line = np.zeros((length, length), np.uint8)
+        across, down = round(middle * np.cos(angle)), round(middle * np.sin(angle))
+        ends = (middle - across, middle - down), (middle + across, middle + down)
+        yield cv2.line(line, *ends, color=1)
+
+
+def _components(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Connected parts of bool (H, W), by number, 0 for the rest; their areas and diagonals."""
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(np.uint8(pixels), connectivity=8)
+    diagonals = np.hypot(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
+    return parts, stats[:, cv2.CC_STAT_AREA], diagonals
 
 
 def match(pictures: Sequence[Path], mask: Path, what: str = "mask") -> dict[Path, Path]:

@@ -215,3 +215,17 @@ def test_what_is_one_pictures_or_one_runs_is_refused(tmp_path):
     with files.locked(tmp_path / "out"):
         status, _, told = complete(tmp_path, "in")
     assert status == 2 and "out: another process is writing into this folder" in told
+
+
+def test_scratches_are_detected_and_shown(tmp_path):
+    face = drawn_faces(1, 200)[0]
+    codecs.write(tmp_path / "in" / "clean.png", np.full_like(face, 120))
+    face[:, 60:63] = 255
+    codecs.write(tmp_path / "in" / "scratched.png", face)
+    status, _, told = complete(tmp_path, "in", "--detect-scratches")
+    assert status == 1 and "clean.png: no scratches found" in told
+    shown = codecs.read(tmp_path / "out" / "preview" / "scratched.png")
+    changed = (shown != face).any(axis=2)
+    assert changed[:, 60:63].mean() > 0.9 and changed.mean() < 0.1
+    status, _, told = complete(tmp_path, "in", "--detect-scratches", "--mask-alpha")
+    assert status == 2 and "not allowed with argument" in told
