@@ -108,6 +108,17 @@ def test_fidelity_reaches_the_network(network, cases):
     assert np.abs(sharp - smooth).max() > 1e-4
 
 
+def test_a_smooth_result_is_that_of_the_mirror_image_mirrored(network, tmp_path):
+    pixels = drawn_faces(2, 16)
+    both = [
+        case_of(tmp_path / f"{i}.png", pixels[0] if i == 0 else pixels[0][:, ::-1], 0)
+        for i in range(2)
+    ]
+    smooth, sharp = (generated(network, both, fidelity=x) for x in (1.0, 0.0))
+    np.testing.assert_allclose(smooth[1][:, ::-1], smooth[0], atol=1e-5)
+    assert np.abs(sharp[1][:, ::-1] - sharp[0]).max() > 1e-3
+
+
 def test_the_search_is_the_priors(folder):
     prior = restore(folder / "network", method="search")
     assert prior.kind == "dcgan" and prior.path.resolve() == (folder / "prior").resolve()
