@@ -2,6 +2,7 @@
 """Fill holes in pictures with what a trained model finds likely."""
 
 import argparse
+import math
 from pathlib import Path
 
 import cli
@@ -225,7 +226,8 @@ def main() -> int:
     given = {k: v for k, v in vars(arguments).items() if k in fields(preset) and v is not None}
     options = with_changes(preset, given)
     method = arguments.method or _asked_for(arguments, given)
-    folder = checkpoint.choose(arguments.checkpoint_dir, completion.METHODS.get(method))
+    kind = completion.METHODS.get(method)
+    folder = checkpoint.choose(arguments.checkpoint_dir, kind, _pixels(arguments, paths))
     completer = completion.restore(folder, method, warn=print)
     if idle := sorted(given.keys() - completer.heeds):
         raise ValueError(f"{', '.join(idle)} would change nothing: {completer.describe(options)}")
@@ -258,6 +260,19 @@ def _asked_for(arguments: argparse.Namespace, given: dict) -> str | None:
         return "search"
     asked = given.keys() - OF_ALL or arguments.mask_type == "lowres"
     return "search" if asked and arguments.checkpoint_dir is None else None
+
+
+def _pixels(arguments: argparse.Namespace, paths: list[Path]) -> float:
+    """How large what is completed is, in pixels a side: the smaller models that ship serve small
+    pictures. Faces of a photograph may have any size."""
+    from pictures import decoding
+
+    if arguments.fit == "face" or arguments.face_points:
+        return math.inf
+    try:
+        return min(decoding.size_in_file(paths[0].read_bytes()))
+    except Exception:  # whatever a decoder raises: reading it says what is wrong
+        return math.inf
 
 
 def _hole(arguments: argparse.Namespace):

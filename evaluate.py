@@ -203,16 +203,13 @@ def _completers(arguments: argparse.Namespace, specs) -> dict:
 
     wanted = [(spec.way, spec.model) for spec in specs if spec.options]
     wanted = wanted or [("search", "")] * arguments.generated
-    return {
-        (way, model): completion.restore(
-            checkpoint.choose(
-                Path(model) if model else arguments.checkpoint_dir, completion.METHODS.get(way)
-            ),
-            way,
-            warn=print,
-        )
-        for way, model in dict.fromkeys(wanted)
-    }
+    completers = {}
+    for way, model in dict.fromkeys(wanted):
+        given = Path(model) if model else arguments.checkpoint_dir
+        kind, pixels = completion.METHODS.get(way), arguments.image_size or 64
+        folder = checkpoint.choose(given, kind, pixels)
+        completers[way, model] = completion.restore(folder, way, warn=print)
+    return completers
 
 
 def _samples(arguments: argparse.Namespace) -> dict:

@@ -12,6 +12,7 @@ checksum of every member, so a damaged file is noticed.
 """
 
 import json
+import math
 import re
 import shutil
 import zipfile
@@ -28,7 +29,8 @@ from pictures.files import remove_leftovers, replacing
 Arrays = dict[str, np.ndarray]
 
 _MODELS = Path(__file__).resolve().parents[1] / "models"
-SHIPPED = (_MODELS / "faces-pix2pix", _MODELS / "faces64")  # the first that serves is taken
+# The first that serves is taken.
+SHIPPED = tuple(_MODELS / name for name in ("faces-pix2pix-128", "faces-pix2pix", "faces64"))
 TRAINED = ("checkpoint-pix2pix", "checkpoint")  # where training scripts write by default
 
 # What reading a damaged archive raises; RuntimeError where it seems encrypted, or compressed in a
@@ -162,11 +164,20 @@ def must_exist(folder: Path) -> None:
         )
 
 
-def default_folders(kind: str | None = None) -> list[Path]:
-    """Where models are when none is named: what was trained here, then what ships; kind: of that
-    kind alone. Raises ValueError where there is none."""
-    places = [*map(Path, TRAINED), *SHIPPED]
-    found = [path for path in places if exists(path) and kind in (None, kind_of(path))]
+def default_folders(kind: str | None = None, pixels: float = math.inf) -> list[Path]:
+    """Where models are when none is named: what was trained here, then what ships, last what is
+    larger than the pictures, of so many pixels a side; kind: of that kind alone. Raises ValueError
+    where there is none."""
+
+    def excess(path: Path) -> float:
+        return max(config_of(path).get("image_size", 64) - pixels, 0)
+
+    places = [*map(Path, TRAINED), *sorted(SHIPPED, key=excess)]
+    found = [
+        path
+        for path in places
+        if exists(path) and kind in (None, config_of(path).get("kind", "dcgan"))
+    ]
     if not found:
         raise ValueError(
             f"no model: ./{' and ./'.join(TRAINED)} hold none and none ships; train one with "
@@ -175,23 +186,23 @@ def default_folders(kind: str | None = None) -> list[Path]:
     return found
 
 
-def kind_of(folder: Path) -> str:
-    """The kind of the model in a folder that holds one, from its config.json alone."""
+def config_of(folder: Path) -> dict:
+    """What the config.json of a folder that holds a model says; {} of TensorFlow 1."""
     for path in (folder, *step_paths(folder)):
         try:
-            return json.loads((path / "config.json").read_text()).get("kind", "dcgan")
+            return json.loads((path / "config.json").read_text())
         except (OSError, ValueError):
             pass  # another checkpoint may be whole; load says what is wrong with this one
-    return "dcgan"
+    return {}
 
 
-def choose(given: Path | None, kind: str | None = None) -> Path:
-    """The folder given, which must_exist, else the first of default_folders of that kind, and says
-    on standard output which."""
+def choose(given: Path | None, kind: str | None = None, pixels: float = math.inf) -> Path:
+    """The folder given, which must_exist, else the first of default_folders of that kind for
+    pictures of so many pixels, and says on standard output which."""
     if given:
         must_exist(given)
         return given
-    folder = default_folders(kind)[0]
+    folder = default_folders(kind, pixels)[0]
     name = f"that ships, models/{folder.name}" if folder in SHIPPED else f"in {folder}"
     print(f"using the model {name}")
     return folder

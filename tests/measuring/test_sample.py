@@ -193,6 +193,18 @@ def test_without_a_model(monkeypatch, tmp_path):
         checkpoint.choose(None)
 
 
+def test_the_default_model_is_no_larger_than_the_pictures(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for size in (128, 64, 32):
+        folder = tmp_path / f"of-{size}"
+        folder.mkdir()
+        (folder / "config.json").write_text(f'{{"image_size": {size}}}')
+        (folder / "weights.npz").touch()
+    monkeypatch.setattr(checkpoint, "SHIPPED", [tmp_path / f"of-{s}" for s in (128, 64, 32)])
+    for pixels, size in ((float("inf"), 128), (128, 128), (100, 64), (64, 64), (40, 32), (8, 32)):
+        assert checkpoint.default_folders(pixels=pixels)[0].name == f"of-{size}"
+
+
 def test_the_default_model_is_said(monkeypatch, model, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(checkpoint, "SHIPPED", (model.path,))
