@@ -138,6 +138,13 @@ def _add_search(find) -> None:
     flag(find, "--hmcAnneal", type=positive_float)
     flag(find, "--clip", choices=latent.CLIPS, help="what happens to z outside of [-1, 1]")
     flag(find, "--prior-weight", type=non_negative_float, help="of |z|^2, with --clip none")
+    flag(
+        find,
+        "--per-layer",
+        action="store_true",
+        default=None,
+        help="of a style-based model: a style for each layer (W+)",
+    )
     flag(find, "--start", choices=starts.KINDS, help="where z starts")
     flag(find, "--restarts", type=positive_int, help="searches, of which the best counts")
     flag(find, "--tolerance", type=non_negative_float, help="stop what gains less (0: no)")

@@ -10,15 +10,14 @@ import numpy as np
 import tensorflow as tf
 
 import ops
-from networks import imagenet
+from networks import dcgan, imagenet, stylegan
 from networks.config import Config
-from networks.dcgan import discriminator, generator
 from networks.folding import fold, folded
 from pictures import codecs, grids
 from search import latent, starts
 from search.linear import LinearModel
 from search.objective import Objective
-from search.space import Cube
+from search.space import Cube, Mapped, Space
 from training import checkpoint, devices, losses
 from training.adversarial import Adversaries
 from training.loop import Preview
@@ -43,12 +42,13 @@ class DCGAN:
     ):
         recipe.must_suit(config)
         self.config, self.recipe = config, recipe
-        self.space = Cube(config.z_dim)
+        self._space: Space = Cube(config.z_dim)
         strategy = strategy or tf.distribute.get_strategy()
         with strategy.scope():
-            self.generator = generator(config, recipe.seed)
-            self.discriminator = discriminator(config, recipe.seed)
-            self.average = generator(config, recipe.seed) if recipe.ema else None
+            networks = stylegan if config.architecture == "style" else dcgan
+            self.generator = networks.generator(config, recipe.seed)
+            self.discriminator = networks.discriminator(config, recipe.seed)
+            self.average = networks.generator(config, recipe.seed) if recipe.ema else None
             self.g_optimizer = _adam(recipe.g_lr, recipe.beta1)
             self.d_optimizer = _adam(recipe.d_lr, recipe.beta1)
         self.adversaries = Adversaries(
@@ -89,26 +89,59 @@ class DCGAN:
     # Inference
 
     def inference(self) -> tuple[keras.Model, keras.Model]:
-        """Generator (its average where there is one) and discriminator with batch norm folded in.
+        """Generator (its average where there is one), of latents of the space, and discriminator,
+        with norms folded in.
 
         They follow the weights.
         """
-        trained = self.average or self.generator, self.discriminator
+        trained = self.average or self.generator
+        style = self.config.architecture == "style"
         if self._inference is None:
-            self._inference = folded(trained[0], ops.ColumnDense), folded(trained[1])
+            made = stylegan.synthesis(trained) if style else trained
+            dense = ops.ColumnDense if style else keras.layers.Dense
+            self._folds = [
+                (made, folded(made, ops.ColumnDense)),
+                (self.discriminator, folded(self.discriminator, dense)),
+            ]
+            generator, discriminator = (target for _, target in self._folds)
+            if style:
+                generator = stylegan.of_latents(generator, self.config)
+            self._inference = generator, discriminator
             self._forward = [  # traced: op by op, a small network costs ten times as much
                 tf.function(partial(network, training=False), autograph=False)
                 for network in self._inference
             ]
         if self._folded != self.state.version:
-            for network, target in zip(trained, self._inference, strict=True):
+            for network, target in self._folds:
                 fold(network, target)
+            if style:
+                self._space = self._fitted_space(trained)
             self._folded = self.state.version
         return self._inference
 
+    def _fitted_space(self, trained: keras.Model) -> Mapped:
+        """Of the w's of a style-based generator, which the network of inference takes whitened."""
+        forward = tf.function(stylegan.mapping(trained), autograph=False, reduce_retracing=True)
+
+        def mapped(z: np.ndarray) -> np.ndarray:
+            return self._in_batches(forward, z, width=min(len(z), 256))
+
+        space = Mapped.fit(mapped, self.config.z_dim)
+        per_layer = self._inference[0].get_layer("per_layer")
+        per_layer.mean.assign(space.mean)
+        per_layer.root.assign(space.root)
+        return space
+
+    @property
+    def space(self) -> Space:
+        """Where its latents live: z's, or the whitened w's of a style-based generator."""
+        if self.config.architecture == "style":
+            self.inference()
+        return self._space
+
     def generate(self, z: np.ndarray, width: int | None = None) -> np.ndarray:
-        """z (N, z_dim) -> float32 images (N, S, S, C) in [-1, 1], with inference batch norm, by the
-        averaged generator where there is one. width: as for `complete`."""
+        """Latents (N, Z) of the space -> float32 images (N, S, S, C) in [-1, 1], by the generator
+        at inference, its average where there is one. width: as for `complete`."""
         self.inference()
         return self._in_batches(self._forward[0], z, width)
 
@@ -128,7 +161,7 @@ class DCGAN:
         return np.concatenate(outputs)[:count]
 
     def draw(self, count: int, seed: int = 0, truncation: float = 1.0) -> np.ndarray:
-        """`count` z's (count, z_dim) of the space; number i depends on the seed and i alone."""
+        """`count` latents (count, Z) of the space; number i depends on the seed and i alone."""
         generators = [np.random.default_rng([seed, i]) for i in range(count)]
         rows = [self.space.draw(generator, 1, truncation)[0] for generator in generators]
         return np.array(rows, np.float32)
@@ -259,6 +292,7 @@ class DCGAN:
         preconditioner: np.ndarray | None = None,
         width: int | None = None,
         first: int = 0,
+        space: Space | None = None,
     ) -> Iterator[latent.Step]:
         """Search for the z whose G(z) agrees with what is known; yields every step, writes nothing.
 
@@ -270,6 +304,7 @@ class DCGAN:
         objective.lowres. preconditioner: (N, z_dim, z_dim), see latent.search. width: images
         evaluated at once, see batch_width; it decides the rounding, and at one width companions and
         position change no bit of any image's search. first: number of the first start's draws.
+        space: of z, default `space`.
         """
         masks = np.asarray(masks, np.float32)
         known = np.where(masks > 0, np.asarray(pictures, np.float32), 0)
@@ -277,8 +312,9 @@ class DCGAN:
         weights = masks if weights is None else np.asarray(weights, np.float32)
         if means is None:
             means = np.zeros((len(known), 1, 1, known.shape[3]), np.float32)
+        space = space or self.space
         if z is None:
-            z = starts.start("random", known, masks, self.space, seed=options.seed, restart=first)
+            z = starts.start("random", known, masks, space, seed=options.seed, restart=first)
         task = Task(*(tf.constant(part, tf.float32) for part in (wanted, weights, means, masks)))
         width = width or batch_width(len(known))
         evaluate = self.value_and_grad(task, objective, width)
@@ -287,7 +323,7 @@ class DCGAN:
             [z] if isinstance(z, np.ndarray) else z,
             options,
             preconditioner=preconditioner,
-            space=self.space,
+            space=space,
             first=first,
         )
 

@@ -1,6 +1,7 @@
 """Layers and tensor operations that Keras lacks."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 EPSILON = 1e-5  # added to variances
@@ -20,14 +21,19 @@ def block_means(images: tf.Tensor, blocks: int) -> tf.Tensor:
     return tf.nn.avg_pool2d(images, ksize=side, strides=side, padding="VALID")
 
 
+def by_columns(rows: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
+    """rows (N, K) @ matrix (K, M), with the rows as columns, (matrix^T rows^T)^T, so that at one
+    batch size each is computed alike wherever it stands; CPU kernels round the last rows
+    differently."""
+    # The transposition by itself makes the rows columns of the gradient's product too.
+    return tf.transpose(tf.matmul(matrix, tf.transpose(rows), transpose_a=True))
+
+
 class ColumnDense(keras.layers.Dense):
-    """A dense layer that multiplies with images as columns, (kernel^T x^T)^T, so that at one batch
-    size each is computed alike wherever it stands; CPU kernels round the last rows differently."""
+    """A dense layer that multiplies by_columns."""
 
     def call(self, inputs, training=None):
-        # The transposition by itself makes the images columns of the gradient's product too.
-        product = tf.matmul(self.kernel, tf.transpose(inputs), transpose_a=True)
-        return tf.transpose(product) + self.bias
+        return by_columns(inputs, self.kernel) + self.bias
 
 
 def moments(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -106,12 +112,24 @@ class _SpectralNorm:
         return self._apply(inputs, tf.convert_to_tensor(self.kernel) / largest_singular_value)
 
 
-class SpectralConv2D(_SpectralNorm, keras.layers.Conv2D):
-    """Convolution with a spectrally normalised kernel."""
+class _Conv2D(keras.layers.Conv2D):
+    """A convolution, computed by the kernel it is told."""
 
     def _apply(self, inputs, kernel):
         outputs = self.convolution_op(inputs, tf.cast(kernel, inputs.dtype))
         return outputs + tf.cast(self.bias, outputs.dtype) if self.use_bias else outputs
+
+
+class _Dense(keras.layers.Dense):
+    """A dense layer, computed by the kernel it is told."""
+
+    def _apply(self, inputs, kernel):
+        outputs = inputs @ tf.cast(kernel, inputs.dtype)
+        return outputs + tf.cast(self.bias, outputs.dtype) if self.use_bias else outputs
+
+
+class SpectralConv2D(_SpectralNorm, _Conv2D):
+    """Convolution with a spectrally normalised kernel."""
 
 
 class SpectralConv2DTranspose(_SpectralNorm, keras.layers.Conv2DTranspose):
@@ -123,12 +141,30 @@ class SpectralConv2DTranspose(_SpectralNorm, keras.layers.Conv2DTranspose):
         return outputs + tf.cast(self.bias, outputs.dtype)
 
 
-class SpectralDense(_SpectralNorm, keras.layers.Dense):
+class SpectralDense(_SpectralNorm, _Dense):
     """Dense layer with a spectrally normalised kernel."""
 
-    def _apply(self, inputs, kernel):
-        outputs = inputs @ tf.cast(kernel, inputs.dtype)
-        return outputs + tf.cast(self.bias, outputs.dtype)
+
+class Equalised:
+    """Multiplies a kernel drawn from N(0, 1) by 1 / sqrt(fan in) whenever it is used, so that steps
+    of Adam, which are of one size, are as large for every layer (Karras et al. 2018, 1710.10196,
+    section 4.1)."""
+
+    @property
+    def scale(self) -> float:
+        """1 / sqrt(fan in)."""
+        return float(np.prod(self.kernel.shape[:-1])) ** -0.5
+
+    def call(self, inputs, training=None):
+        return self._apply(inputs, self.scale * tf.convert_to_tensor(self.kernel))
+
+
+class EqualConv2D(Equalised, _Conv2D):
+    """Convolution of an equalised learning rate."""
+
+
+class EqualDense(Equalised, _Dense):
+    """Dense layer of an equalised learning rate."""
 
 
 class Attention(keras.layers.Layer):

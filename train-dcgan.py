@@ -17,7 +17,7 @@ from training import course
 
 
 def parser() -> argparse.ArgumentParser:
-    from networks.config import D_NORMS, G_NORMS, PRECISIONS
+    from networks.config import ARCHITECTURES, D_NORMS, G_NORMS, PRECISIONS
     from training.recipe import LOSSES, PRESETS, describe_presets
 
     p = argparse.ArgumentParser(
@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
 
     recipe = p.add_argument_group("recipe (flags win over the preset)")
     flag(recipe, "--preset", choices=PRESETS, default="best", help="(default: %(default)s)")
+    flag(recipe, "--architecture", choices=ARCHITECTURES, help="style: a style-based generator")
     flag(recipe, "--learning_rate", type=positive_float, help="of Adam, for both networks")
     flag(recipe, "--g-lr", type=positive_float, help="the generator's")
     flag(recipe, "--d-lr", type=positive_float, help="the discriminator's")
@@ -48,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     flag(
         recipe, "--r1", type=non_negative_float, help="gamma of the gradient penalty on real images"
     )
+    flag(recipe, "--r1-every", type=positive_int, help="steps from one penalty to the next")
     flag(recipe, "--g-steps", type=positive_int, help="generator steps after each step of D's")
     flag(recipe, "--d-steps", type=positive_int, help="discriminator steps, each on its own batch")
     flag(

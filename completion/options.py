@@ -19,7 +19,8 @@ class Options:
     within `window` pixels; blend: one of blend.METHODS; alternatives: results for each picture;
     guide: what says what to expect in the hole, "linear" the linear model of the training pictures,
     "auto" the best that a model has; fidelity: of a network's result, from 0, sharp, to 1, smooth
-    and nearer to the truth on average; keep_tone: whether toned pictures, sepia or grey, stay so.
+    and nearer to the truth on average; keep_tone: whether toned pictures, sepia or grey, stay so;
+    per_layer: whether a search of a style-based model is over a style for each layer (W+).
     """
 
     search: latent.Search = latent.Search()
@@ -31,6 +32,7 @@ class Options:
     guide: str = "none"
     fidelity: float = 0.0
     keep_tone: bool = False
+    per_layer: bool = False
 
     def __post_init__(self):
         for name, choices in (

@@ -38,30 +38,27 @@ class Searching:
     """
 
     kind = "dcgan"
-    heeds = frozenset(fields(Options())) - {"fidelity"}
     draws = True
 
     def __init__(
         self,
         path: Path | None,
-        size: int,
-        channels: int,
+        config: Config,
         linear: LinearModel | None,
         fingerprint: Callable[[], str],
         restore: Callable[[], "DCGAN"],
     ):
-        self.path, self.size, self.channels, self.linear = path, size, channels, linear
+        self.path, self.config, self.linear = path, config, linear
+        self.size, self.channels = config.image_size, config.channels
         self.fingerprint, self._restore = fingerprint, restore
         self._starts: tuple[str, starts.Starts] | None = None  # and whose they are
 
     @classmethod
     def of(cls, model: "DCGAN") -> Self:
         """Complete by a model at hand."""
-        config = model.config
         return cls(
             path=model.path,
-            size=config.image_size,
-            channels=config.channels,
+            config=model.config,
             linear=model.linear,
             fingerprint=model.fingerprint,
             restore=lambda: model,
@@ -80,12 +77,17 @@ class Searching:
 
         return cls(
             path=path,
-            size=config.image_size,
-            channels=config.channels,
+            config=config,
             linear=LinearModel.from_arrays(saved.linear) if saved.linear else None,
             fingerprint=lambda: fingerprint,
             restore=restore,
         )
+
+    @property
+    def heeds(self) -> frozenset[str]:
+        """The options that change what it does."""
+        idle = {"fidelity"} if self.config.architecture == "style" else {"fidelity", "per_layer"}
+        return frozenset(fields(Options())) - idle
 
     @cached_property
     def model(self) -> "DCGAN":
@@ -172,6 +174,12 @@ class Searching:
         preconditioner = None
         if fitted and search.approach == "lbfgs":
             preconditioner = fitted.preconditioner(weights)
+        space, layers = model.space, 1
+        if options.per_layer:
+            layers = self.config.style_count
+            space = space.layered(layers)
+            if preconditioner is not None:  # of each layer by itself
+                preconditioner = np.stack([np.kron(np.eye(layers), p) for p in preconditioner])
         steps = model.complete(
             known,
             square_masks,
@@ -179,16 +187,20 @@ class Searching:
             objective=dataclasses.replace(options.objective, lowres=lowres),
             weights=weights,
             z=[
-                starts.start(
-                    search.start,
-                    *evidence,
-                    space=model.space,
-                    seed=search.seed,
-                    restart=restart,
-                    starts=fitted,
+                np.tile(
+                    starts.start(
+                        search.start,
+                        *evidence,
+                        space=model.space,
+                        seed=search.seed,
+                        restart=restart,
+                        starts=fitted,
+                    ),
+                    layers,
                 )
                 for restart in range(first, first + search.restarts)
             ],
+            space=space,
             first=first,
             means=np.stack([case.means for case in cases]) if lowres else None,
             expected=expected,

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+ARCHITECTURES = ("dcgan", "style")
 D_NORMS = ("batch", "none", "layer", "spectral")
 G_NORMS = ("batch", "none", "spectral")
 PRECISIONS = ("float32", "bfloat16")
@@ -13,6 +14,7 @@ PRECISIONS = ("float32", "bfloat16")
 class Config:
     """What the two networks are; they are rebuilt from it.
 
+    architecture: dcgan (dcgan.py), or style (stylegan.py), which has no norms and no attention.
     image_size: side in pixels, a power of two from 16 to 256. channels: 1 or 3. gf_dim, df_dim:
     filters of the layer nearest to the image. g_norm "spectral": batch norm, and a spectral norm of
     the kernels. attention: side of the maps to which both networks apply self-attention, 0: none.
@@ -22,6 +24,7 @@ class Config:
 
     image_size: int = 64
     channels: int = 3
+    architecture: str = "dcgan"
     z_dim: int = 100
     gf_dim: int = 64
     df_dim: int = 64
@@ -37,6 +40,7 @@ class Config:
             self,
             image_size=(16, 32, 64, 128, 256),
             channels=(1, 3),
+            architecture=ARCHITECTURES,
             g_norm=G_NORMS,
             d_norm=D_NORMS,
             precision=PRECISIONS,
@@ -44,11 +48,23 @@ class Config:
         must_be_positive(self, "z_dim", "gf_dim", "df_dim")
         sides = [8 * 2**i for i in range(self.image_size.bit_length() - 4)]
         must_be_among(self, attention=(0, *sides))
+        if self.architecture == "style":
+            for name, none in (("g_norm", "none"), ("d_norm", "none"), ("attention", 0)):
+                if (value := getattr(self, name)) != none:
+                    raise ValueError(
+                        f"{name} is {value!r} with architecture style, which has its own way; "
+                        f"choose {none}"
+                    )
 
     @classmethod
     def from_dict(cls, values: Mapping) -> "Config":
         """From what config.json holds; fields it lacks get their defaults."""
         return cls(**pick(cls, values))
+
+    @property
+    def policy(self) -> str:
+        """The dtype policy of the networks' layers, as Keras names it."""
+        return "mixed_bfloat16" if self.precision == "bfloat16" else "float32"
 
     @property
     def generator_widths(self) -> tuple[int, ...]:
@@ -60,6 +76,21 @@ class Config:
         """Channels at half the image size, a quarter, ... 4x4: 64, 128, 256, 512 at 64 pixels."""
         return self.d_widths or self._widths(self.df_dim)
 
+    @property
+    def style_widths(self) -> tuple[int, ...]:
+        """Of a style-based generator, channels at 4x4, 8x8, ... the image size."""
+        return (*self.generator_widths, max(1, self.generator_widths[-1] // 2))
+
+    @property
+    def style_count(self) -> int:
+        """How many w's a style-based generator takes: two a resolution, 10 at 64 pixels."""
+        return 2 * len(self.style_widths)
+
+    @property
+    def judging_widths(self) -> tuple[int, ...]:
+        """Of its discriminator, channels at the image size, a half, ... 4x4."""
+        return (max(1, self.discriminator_widths[0] // 2), *self.discriminator_widths)
+
     def _widths(self, filters: int) -> tuple[int, ...]:
         halvings = range(self.image_size.bit_length() - 3)
         return tuple(filters * min(8, 2**i) for i in halvings)
@@ -67,7 +98,10 @@ class Config:
     def difference(self, other: "Config", any_size: bool = False) -> str | None:
         """The first field in which the networks of two configurations differ, in words. any_size
         asks for what never is: weights of one image size do not fit another."""
-        for name in ("image_size", "channels", "z_dim", "g_norm", "d_norm", "attention"):
+        for name in (
+            *("image_size", "channels", "architecture", "z_dim"),
+            *("g_norm", "d_norm", "attention"),
+        ):
             if (mine := getattr(self, name)) != (theirs := getattr(other, name)):
                 return f"{name} is {mine}, here it is {theirs}"
         for name, what in (("generator_widths", "gf_dim"), ("discriminator_widths", "df_dim")):

@@ -15,10 +15,12 @@ def generator(config: Config, seed: int = 0) -> keras.Model:
     Projection to 4x4, then 5x5 transposed convolutions of stride 2, each with norm and ReLU; tanh.
     """
     numbers = iter(range(10**6))
-    layer = {"dtype": _policy(config)}
+    layer = {"dtype": config.policy}
 
     def normal():
-        return keras.initializers.RandomNormal(stddev=0.02, seed=_seed(seed, "g", next(numbers)))
+        return keras.initializers.RandomNormal(
+            stddev=0.02, seed=layer_seed(seed, "g", next(numbers))
+        )
 
     spectral = config.g_norm == "spectral"
     dense = ops.SpectralDense if spectral else keras.layers.Dense
@@ -45,13 +47,13 @@ def discriminator(config: Config, seed: int = 0) -> keras.Model:
     5x5 convolutions of stride 2 down to 4x4, leaky ReLU, norm on all but the first; then linear.
     """
     numbers = iter(range(10**6))
-    layer = {"dtype": _policy(config)}
+    layer = {"dtype": config.policy}
     spectral = config.d_norm == "spectral"
     conv2d = ops.SpectralConv2D if spectral else keras.layers.Conv2D
     dense = ops.SpectralDense if spectral else keras.layers.Dense
 
     def normal(kind=keras.initializers.RandomNormal):
-        return kind(stddev=0.02, seed=_seed(seed, "d", next(numbers)))
+        return kind(stddev=0.02, seed=layer_seed(seed, "d", next(numbers)))
 
     x = image = keras.Input((config.image_size, config.image_size, config.channels), name="image")
     for i, width in enumerate(config.discriminator_widths):
@@ -95,11 +97,8 @@ def _attended(x, normal, layer: dict):
     return keras.layers.Add(**layer)([x, seen])
 
 
-def _policy(config: Config) -> str:
-    return "mixed_bfloat16" if config.precision == "bfloat16" else "float32"
-
-
-def _seed(seed: int, network: str, layer: int) -> int:
+def layer_seed(seed: int, network: str, layer: int) -> int:
+    """Of the initial weights of a layer, by its number in a network of that letter."""
     return int(np.random.SeedSequence([seed, ord(network), layer]).generate_state(1)[0])
 
 

@@ -1,9 +1,10 @@
 """Networks as they compute at inference, with norms of fixed statistics folded into what precedes.
 
 A batch norm at inference scales and shifts each channel, so it moves into the kernel and bias of
-the layer whose output it takes, and a spectral norm into its own kernel, computed in float64: fewer
-operations, and less rounding, in every evaluation of a search. What follows what is read from the
-graph of layers, so any functional network can be folded, whatever its layers are called.
+the layer whose output it takes, and a spectral norm or an equalised learning rate into its own
+kernel, computed in float64: fewer operations, and less rounding, in every evaluation of a search.
+What follows what is read from the graph of layers, so any functional network can be folded,
+whatever its layers are called.
 """
 
 from collections import Counter
@@ -18,6 +19,8 @@ _STOCK = {
     ops.SpectralConv2D: keras.layers.Conv2D,
     ops.SpectralConv2DTranspose: keras.layers.Conv2DTranspose,
     ops.SpectralDense: keras.layers.Dense,
+    ops.EqualConv2D: keras.layers.Conv2D,
+    ops.EqualDense: keras.layers.Dense,
 }
 
 
@@ -30,7 +33,7 @@ def folded(network: keras.Model, dense: type = keras.layers.Dense) -> keras.Mode
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
         if not layer.weights or layer.name in gone:
             return layer
-        config = layer.get_config()
+        config = layer.get_config() | {"name": layer.name}
         if layer.name in norms:
             config["use_bias"] = True
         kind = _STOCK.get(type(layer), type(layer))
@@ -91,7 +94,9 @@ def _folded(
     """Kernel and bias, float64, of a layer with its spectral norm and the norm after it, if any."""
     kernel = values["kernel"].astype(np.float64)
     bias = values.get("bias", np.zeros(1)).astype(np.float64)
-    if type(layer) in _STOCK:
+    if isinstance(layer, ops.Equalised):
+        kernel = kernel * layer.scale
+    elif type(layer) in _STOCK:  # a spectral norm
         matrix = kernel.reshape(-1, kernel.shape[-1])
         v = values["u"].astype(np.float64) @ matrix.T  # u: (1, fan out)
         kernel = kernel / np.linalg.norm(v / np.linalg.norm(v) @ matrix)

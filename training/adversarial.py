@@ -65,7 +65,7 @@ class Adversaries:
         zs = [z] if z is not None else self._draw_global_z(size, context, seed)
         for i, (reals, z) in enumerate(zip(tf.split(real, recipe.d_steps), zs, strict=True)):
             parts = self._parts(reals, z, own)
-            judged, made = self._update_discriminator(parts, mean, i)
+            judged, made = self._update_discriminator(parts, mean, i, step)
         for i in range(recipe.g_steps):
             # First with the images D has just seen: no other forward pass is needed.
             g_loss = self._update_generator(parts, mean, i, made if i == 0 else None)
@@ -88,7 +88,10 @@ class Adversaries:
     def _draw_global_z(self, size: tf.Tensor, context, seed: tf.Tensor) -> list[tf.Tensor]:
         replicas, number = context.num_replicas_in_sync, context.replica_id_in_sync_group
         shape = (self.recipe.d_steps, size * replicas, self.config.z_dim)
-        z = tf.random.stateless_uniform(shape, fold_in(seed, 0), -1, 1)
+        if self.config.architecture == "style":
+            z = tf.random.stateless_normal(shape, fold_in(seed, 0))
+        else:
+            z = tf.random.stateless_uniform(shape, fold_in(seed, 0), -1, 1)
         return tf.unstack(z[:, number * size : (number + 1) * size])
 
     def _parts(self, real: tf.Tensor, z: tf.Tensor, seed: tf.Tensor) -> list[Part]:
@@ -100,7 +103,7 @@ class Adversaries:
         ]
 
     def _update_discriminator(
-        self, parts: list[Part], mean: Callable, number: int
+        self, parts: list[Part], mean: Callable, number: int, step: tf.Tensor
     ) -> tuple[Judged, tuple[tf.Tensor, tf.GradientTape] | None]:
         """What D finds, and the images with their tape where all of them are in memory."""
         variables = self.discriminator.trainable_variables
@@ -111,7 +114,7 @@ class Adversaries:
                 fake = self.generator(part.z, training=True)
             with tf.GradientTape() as tape:
                 seed = fold_in(fold_in(part.seed, 0), number)
-                judged = self.discriminator_loss(part.real, fake, seed)
+                judged = self.discriminator_loss(part.real, fake, seed, step)
                 loss = mean(judged.real_loss + judged.fake_loss + judged.penalty)
             found.append(judged)
             made.append((fake, g_tape))
@@ -151,8 +154,11 @@ class Adversaries:
         self.g_optimizer.apply(_added_up(gradients, parts), variables)
         return sum(found)
 
-    def discriminator_loss(self, real: tf.Tensor, fake: tf.Tensor, seed: tf.Tensor) -> Judged:
-        """What D finds of real and of generated images, each (N, S, S, C)."""
+    def discriminator_loss(
+        self, real: tf.Tensor, fake: tf.Tensor, seed: tf.Tensor, step: tf.Tensor | int = 0
+    ) -> Judged:
+        """What D finds of real and of generated images, each (N, S, S, C). step: says whether it is
+        time for a lazy penalty."""
         recipe = self.recipe
         real = augment(real, recipe.augment, fold_in(seed, 0))
         fake = augment(fake, recipe.augment, fold_in(seed, 1))
@@ -163,8 +169,14 @@ class Adversaries:
         if recipe.loss == "wgan-gp":
             position = tf.random.stateless_uniform((tf.shape(real)[0], 1, 1, 1), fold_in(seed, 2))
             penalty += 10 * losses.gradient_penalty(critic, real=real, fake=fake, position=position)
-        if recipe.r1:
+        if recipe.r1 and recipe.r1_every == 1:
             penalty += recipe.r1 * losses.r1_penalty(critic, real)
+        elif recipe.r1:
+            penalty += tf.cond(
+                tf.equal(step % recipe.r1_every, 0),
+                lambda: recipe.r1 * recipe.r1_every * losses.r1_penalty(critic, real),
+                lambda: tf.zeros_like(real_loss),
+            )
         return Judged(real_loss, fake_loss, penalty, real_logits, fake_logits)
 
     def generator_loss(self, fake: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

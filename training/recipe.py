@@ -15,15 +15,17 @@ POLICIES = ("flip", "color", "translation", "cutout")  # of augmentation, in ord
 class Recipe:
     """How a model is trained. Saved with the weights, for whoever goes on with them.
 
-    r1: gamma of the penalty, 0: none. ema: half-life of the averaged generator, in images, 0: none.
-    accumulate: parts of a batch that are computed one after another, their gradients added up: the
-    numbers of the whole batch, but for batch norms, in the memory of a part.
+    r1: gamma of the penalty, 0: none; r1_every: steps from one to the next, which counts as many
+    times (lazy regularisation, Karras et al. 2020). ema: half-life of the averaged generator, in
+    images, 0: none. accumulate: parts of a batch that are computed one after another, their
+    gradients added up: the numbers of the whole batch, but for batch norms, in a part's memory.
     seed: of the initial weights, of the order of the pictures and of every draw.
     Raises ValueError, with the value and the choices, for a field that is wrong.
     """
 
     loss: str = "gan"
     r1: float = 0.0
+    r1_every: int = 1
     augment: tuple[str, ...] = ()
     ema: float = 0.0
     g_lr: float = 0.0002
@@ -37,7 +39,7 @@ class Recipe:
 
     def __post_init__(self):
         must_be_among(self, loss=LOSSES)
-        must_be_positive(self, "g_steps", "d_steps", "batch_size", "accumulate")
+        must_be_positive(self, "g_steps", "d_steps", "batch_size", "accumulate", "r1_every")
         if self.batch_size % self.accumulate:
             raise ValueError(
                 f"accumulate is {self.accumulate}, into which batch_size {self.batch_size} cannot "
@@ -73,6 +75,12 @@ PRESETS: dict[str, dict] = {
     # Twice the steps for the same time, mirrored faces, and averaged weights to sample from.
     "best": {"batch_size": 32, "augment": ("flip",), "ema": 10000.0},
 }
+# What a style-based network asks for: Karras et al. 2020, narrow, with the penalty of their later
+# work on small pictures.
+STYLE = {
+    **{"architecture": "style", "g_norm": "none", "d_norm": "none", "gf_dim": 48, "df_dim": 48},
+    **{"g_lr": 0.002, "d_lr": 0.002, "beta1": 0.0, "g_steps": 1, "r1": 0.5, "r1_every": 16},
+}
 _SHOWN = (
     *("loss", "g_norm", "d_norm", "g_lr", "d_lr", "r1", "augment", "ema"),
     *("g_steps", "d_steps", "batch_size"),
@@ -87,15 +95,18 @@ def describe_presets() -> str:
         values = {field: (defaults | changes)[field] for field in _SHOWN}
         values["augment"] = ",".join(values["augment"]) or "none"
         lines.append(f"  {name}: " + ", ".join(f"{k} {v}" for k, v in values.items()))
+    changed = ", ".join(f"{k} {v}" for k, v in STYLE.items() if k != "architecture")
+    lines.append(f"--architecture style changes of either: {changed}")
     return "\n".join(lines)
 
 
 def from_flags(arguments: Namespace) -> tuple[Config, Recipe]:
-    """The preset, then what was given by hand; --learning_rate sets both networks' rates. Raises
-    ValueError for what cannot be or does not go together."""
+    """The preset, what the architecture asks for, then what was given by hand; --learning_rate sets
+    both networks' rates. Raises ValueError for what cannot be or does not go together."""
     given = {k: v for k, v in vars(arguments).items() if v is not None}
     rate = given.get("learning_rate")
     rates = {} if rate is None else {"g_lr": rate, "d_lr": rate}
-    config, recipe = both(PRESETS[arguments.preset] | rates | given)
+    style = STYLE if given.get("architecture") == "style" else {}
+    config, recipe = both(PRESETS[arguments.preset] | style | rates | given)
     recipe.must_suit(config)
     return config, recipe

@@ -19,6 +19,8 @@ from networks.config import Config
         ({"attention": 64}, "attention is 64; choose from 0, 8, 16, 32"),
         ({"d_norm": "group"}, "d_norm is 'group'; choose from batch, none, layer, spectral"),
         ({"precision": "float16"}, "precision is 'float16'; choose from float32, bfloat16"),
+        ({"architecture": "vae"}, "architecture is 'vae'; choose from dcgan, style"),
+        ({"architecture": "style"}, "g_norm is 'batch' with architecture style, which has its own"),
         ({"z_dim": 0}, "z_dim is 0; it must be at least 1"),
     ],
 )

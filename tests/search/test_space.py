@@ -9,7 +9,7 @@ from scipy import stats
 
 from measuring import sampling
 from search.latent import Search, search
-from search.space import Cube, Space
+from search.space import Cube, Mapped, Space
 from search.starts import Starts, start
 
 COUNT, SIZE = 4000, 3
@@ -50,7 +50,13 @@ def skewed() -> Gaussian:
     return Gaussian.fit(shown + [[4.0, 0.0, -1.0]])
 
 
-SPACES = {"cube": Cube(SIZE), "gaussian": skewed()}
+def mapped() -> Mapped:
+    """Latents of w's that are skewed as those of `skewed` are."""
+    spread = np.array([[3.0, 1.0, 0.0], [0.0, 1.0, 0.3], [0.0, 0.0, 0.5]])
+    return Mapped.fit(lambda z: z @ spread + [4.0, 0.0, -1.0], SIZE)
+
+
+SPACES = {"cube": Cube(SIZE), "gaussian": skewed(), "mapped": mapped()}
 
 
 @pytest.fixture(params=SPACES)
@@ -127,3 +133,25 @@ def test_starts_are_latents_of_the_space(space, kind):
     assert found.shape == (3, space.size) and np.abs(found).max() <= space.bound
     if kind == "ridge":
         np.testing.assert_allclose(found, true, atol=0.1)
+
+
+def test_mapped_latents_are_white_and_w_is_what_they_stand_for():
+    space = mapped()
+    z = np.random.default_rng(0).standard_normal((COUNT, SIZE))
+    latents = draw(space)
+    np.testing.assert_allclose(latents @ space.root.T + space.mean, space.mapped(z), atol=1e-8)
+    np.testing.assert_allclose(np.cov(latents, rowvar=False), np.eye(SIZE), atol=0.1)
+    flat = Mapped.fit(lambda z: z * [1.0, 1.0, 0.0], SIZE)  # a direction in which nothing differs
+    assert np.isfinite(draw(flat)).all()
+
+
+def test_several_layers_are_as_likely_as_one_when_they_are_the_same():
+    space = mapped()
+    one = draw(space, 5)
+    layered = space.layered(4)
+    assert layered.size == 4 * SIZE
+    np.testing.assert_array_equal(draw(layered, 5), np.tile(one, 4))
+    energy, slope = layered.prior(np.tile(one, 4), 0.7)
+    expected, expected_slope = space.prior(one, 0.7)
+    np.testing.assert_allclose(energy, expected)
+    np.testing.assert_allclose(slope.reshape(5, 4, SIZE).sum(axis=1), expected_slope)

@@ -5,7 +5,6 @@ import pytest
 import tensorflow as tf
 
 from model import DCGAN, Task
-from networks import dcgan
 from networks.config import Config
 from search.objective import PERCEPTUAL, Objective
 from training import losses
@@ -169,7 +168,7 @@ def test_a_flat_critic_has_a_finite_gradient():
 )
 def test_gradients_of_the_discriminator_by_finite_differences(recipe, monkeypatch):
     """The loss that a D step minimises, through the real network, in float64 inside."""
-    monkeypatch.setattr(dcgan, "_policy", lambda config: "float64")
+    monkeypatch.setattr(Config, "policy", "float64")
     model = DCGAN(
         *both({"image_size": 16, "gf_dim": 2, "df_dim": 3, "z_dim": 4, "batch_size": 3} | recipe)
     )

@@ -14,6 +14,7 @@ from training.recipe import PRESETS, Recipe, both, describe_presets, from_flags
     ("wrong", "message"),
     [
         ({"loss": "ragan"}, "loss is 'ragan'; choose from gan, hinge, wgan-gp, lsgan"),
+        ({"accumulate": 5}, "accumulate is 5, into which batch_size 64 cannot be divided equally"),
         ({"batch_size": 0}, "batch_size is 0; it must be at least 1"),
         ({"g_steps": -1}, "g_steps is -1; it must be at least 1"),
         ({"augment": ("flip", "zoom", "blur")}, "augment is blur, zoom; choose from flip, color, "),
@@ -68,6 +69,14 @@ def test_a_flag_given_by_hand_wins_over_the_preset(preset):
     assert config.image_size == 32
 
 
+def test_a_style_based_network_has_a_recipe_of_its_own():
+    config, recipe = from_flags(flags(preset="best", architecture="style", gf_dim=8))
+    assert (config.g_norm, config.d_norm, config.gf_dim) == ("none", "none", 8)
+    assert (recipe.r1_every, recipe.g_steps, recipe.batch_size) == (16, 1, 32)
+    with pytest.raises(ValueError, match="g_norm is 'batch' with architecture style"):
+        from_flags(flags(architecture="style", g_norm="batch"))
+
+
 def test_learning_rate_sets_both_and_each_one_wins_over_it():
     _, both_rates = from_flags(flags(learning_rate=0.01))
     assert (both_rates.g_lr, both_rates.d_lr) == (0.01, 0.01)
@@ -76,6 +85,7 @@ def test_learning_rate_sets_both_and_each_one_wins_over_it():
 
 
 def test_help_describes_every_preset():
-    lines = describe_presets().splitlines()
+    *lines, style = describe_presets().splitlines()
     assert [line.split(":")[0].strip() for line in lines[1:]] == list(PRESETS)
+    assert style.startswith("--architecture style changes of either: g_norm none, d_norm none")
     assert "loss gan, g_norm batch, d_norm batch, g_lr 0.0002" in lines[1]
