@@ -4,22 +4,20 @@ A network trained on crops of anything mends a picture tile by tile; one trained
 mends the faces, each taken to the network's square, and what it changed there taken back.
 """
 
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
 import cli
 from align import geometry, landmarks
+from completion import remaking
 from completion.case import points_matrix, with_channels
 from completion.faces import ANCHORS
-from completion.outputs import Results
 from networks.unet_config import UNetConfig
 from pictures import codecs
 from pictures.damage import Damage
@@ -116,43 +114,19 @@ class Job:
             "fidelity": self.fidelity,
             "face": self.face,
             "face_points": points,
-            "format": self.suffix,
         }
-
-
-@dataclass(frozen=True)
-class Mended:
-    """A picture and where it came from, as outputs.Results writes it."""
-
-    path: Path
-    picture: codecs.Picture
-    mask: None = None
 
 
 def run(job: Job, paths: Sequence[Path]) -> tuple[int, int, int]:
     """Mend pictures one by one; returns how many are new, were done before, and are bad."""
-    results, settings = Results(job.out_dir, job.suffix), job.settings()
-    remaining = [path for path in paths if not results.is_done(path, settings)]
-    names = results.names(remaining)
-    done = 0
-    with results.reporting():
-        for path in remaining:
-            try:
-                picture = codecs.read_picture(path)
-                _say_what_is_lost(job, path, picture)
-                started = time.perf_counter()
-                pixels, measured = mended(job, path, picture)
-                measured["seconds"] = time.perf_counter() - started
-                case = Mended(path, _like(picture, pixels))
-                written = results.write(
-                    case, names[path], results=[pixels], settings=settings, measured=measured
-                )
-            except (ValueError, OSError) as error:
-                cli.pass_over(error)
-                continue
-            done += 1
-            print(f"{written}: {_figures(measured)}")
-    return done, len(paths) - len(remaining), len(remaining) - done
+    return remaking.run(
+        paths,
+        job.out_dir,
+        job.suffix,
+        settings=job.settings(),
+        remake=lambda path, picture, name: mended(job, path, picture),
+        describe=_figures,
+    )
 
 
 def mended(job: Job, path: Path, picture: codecs.Picture) -> tuple[np.ndarray, dict]:
@@ -263,29 +237,6 @@ def _bands(result: np.ndarray, given: np.ndarray, damage: Damage):
     for top in range(0, len(result), rows):
         before = given[top // damage.factor : (top + rows) // damage.factor]
         yield codecs.to_float(result[top : top + rows]), codecs.to_float(before)
-
-
-def _like(picture: codecs.Picture, pixels: np.ndarray) -> codecs.Picture:
-    """What a picture's file holds besides, for the result: not the profile of a grey one that got
-    colours, and transparency at its size."""
-    alpha, keep = picture.alpha, dict(picture.keep)
-    if alpha is not None and alpha.shape != pixels.shape[:2]:
-        alpha = cv2.resize(alpha, pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    if picture.pixels.shape[2] != pixels.shape[2]:
-        keep.pop("icc_profile", None)
-    return replace(picture, pixels=pixels, alpha=alpha, keep=keep, own=None)
-
-
-def _say_what_is_lost(job: Job, path: Path, picture: codecs.Picture) -> None:
-    notes = list(picture.notes)
-    if picture.own is not None and picture.own.dtype == np.uint16:
-        notes.append("8 bits of its 16 are mended")
-    try:
-        notes += codecs.what_is_lost(replace(picture, own=None), f"{path.stem}.{job.suffix}")
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}; choose another --format") from None
-    for note in notes:
-        cli.tell(f"{path}: {note}")
 
 
 def _figures(measured: dict) -> str:

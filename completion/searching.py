@@ -15,7 +15,7 @@ from completion import Guide, Moment
 from completion.case import Case
 from completion.options import Options, fields
 from networks.config import Config
-from networks.extractors import lite0_file
+from networks.extractors import must_be_there
 from pictures import masks
 from search import starts
 from search.linear import Given, LinearModel, rows_by_mask
@@ -101,7 +101,7 @@ class Searching:
 
     def checked(self, options: Options) -> Options:
         if options.objective.features:
-            lite0_file()  # raises ValueError where it is missing
+            must_be_there("efficientnet-lite0")
         if options.guide == "auto":
             return dataclasses.replace(options, guide=next(iter(self.guides)))
         if options.guide not in self.guides:

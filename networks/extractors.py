@@ -28,6 +28,13 @@ BLOCKS = {
 }
 
 
+def must_be_there(name: str) -> None:
+    """Raises ValueError where a network's weights are missing, as far as that can be told before
+    Keras is imported."""
+    if name == "efficientnet-lite0":
+        lite0_file()
+
+
 def lite0_file() -> Path:
     """The file of EfficientNet-lite0's weights; its package is located, not imported. Raises
     ValueError where it is missing or another one."""

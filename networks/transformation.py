@@ -19,6 +19,7 @@ def transformation(config: StyleConfig, seed: int = 0) -> keras.Model:
 
     H and W are multiples of 4. The image transformation network of Johnson et al. (arXiv
     1603.08155): F filters of 9x9, halved twice to 4 F, residual blocks, doubled twice, 9x9; tanh.
+    Unlike theirs it adds to the picture, where the search starts too: it need not learn to repeat.
     """
     conv = _Convolutions(seed)
     picture, shares = inputs = [
@@ -41,7 +42,8 @@ def transformation(config: StyleConfig, seed: int = 0) -> keras.Model:
     for level in (1, 0):
         x = layers.UpSampling2D()(x)
         x = layers.ReLU()(normed(x, config.filters * 2**level, f"up{level}"))
-    x = layers.Activation("tanh", name="tanh")(conv(x, 3, "out", kernel=9))
+    x = layers.Add()([picture, conv(x, 3, "out", kernel=9)])
+    x = layers.Activation("tanh", name="tanh")(x)
     return keras.Model(inputs, x, name="transformation")
 
 

@@ -102,7 +102,7 @@ class Search:
                 f"levels is {levels}, steps {steps}; they must be from 1 to 8, and at least as many"
             )
         self.loss, self.steps, self.levels = Loss(objective), steps, levels
-        self._traced = tf.function(self._value_and_gradient, autograph=False)
+        self._graphs: dict = {}  # by the shape of the pictures
 
     def paint(
         self, pictures: np.ndarray, styles: Sequence[np.ndarray], shares: np.ndarray
@@ -124,10 +124,15 @@ class Search:
         shape = pictures.shape
         content = self.loss.content(_float(pictures))
         shares = tf.constant(shares, tf.float32)
+        if len(self._graphs) > 2 * self.levels:  # pictures of many sizes would fill the memory
+            self._graphs.clear()
+        graph = self._graphs.setdefault(
+            shape, tf.function(self._value_and_gradient, autograph=False)
+        )
 
         def value_and_gradient(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             x = tf.constant(rows.reshape(shape), tf.float32)
-            loss, gradient = self._traced(x, content, styles, shares)
+            loss, gradient = graph(x, content, styles, shares)
             return loss.numpy(), gradient.numpy().reshape(len(rows), -1)
 
         rows = codecs.to_float(start).reshape(len(start), -1)

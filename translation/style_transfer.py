@@ -57,7 +57,7 @@ class StyleTransfer:
             strategy=self.strategy,
         )
         self._step = tf.function(self._run, autograph=False)
-        self._forward = tf.function(self._painted, autograph=False)
+        self._forward = tf.function(self._painted, autograph=False, reduce_retracing=True)
         self._seen: tuple = ()
 
     @classmethod

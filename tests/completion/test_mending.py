@@ -131,7 +131,7 @@ def test_16_bits_are_said_to_be_mended_as_8(call, tmp_path):
     deep = Image.fromarray(drawn_faces(1, 40)[0][..., 0].astype(np.uint16) * 257)
     deep.save(tmp_path / "a.png")
     status, _, error = call("a.png", model=mender(tmp_path))
-    assert status == 0 and "a.png: 8 bits of its 16 are mended" in error
+    assert status == 0 and "a.png: 8 bits of its 16 are used" in error
 
 
 # Faces

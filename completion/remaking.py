@@ -1,0 +1,88 @@
+"""Pictures made anew as a whole, one by one: what is done is skipped, what is bad is named, and
+what a picture's file holds besides is kept."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+import cli
+from completion.outputs import Results
+from pictures import codecs
+
+# A picture's file, the picture, the name of its result -> uint8 (H, W, C), and what was measured
+Remake = Callable[[Path, codecs.Picture, str], tuple[np.ndarray, dict]]
+
+
+@dataclass(frozen=True)
+class Remade:
+    """A picture and where it came from, as outputs.Results writes it."""
+
+    path: Path
+    picture: codecs.Picture
+    mask: None = None
+
+
+def run(
+    paths: Sequence[Path],
+    out_dir: Path,
+    suffix: str,
+    settings: dict,
+    remake: Remake,
+    describe: Callable[[dict], str],
+) -> tuple[int, int, int]:
+    """Make pictures anew; returns how many are new, were done before, and are bad. settings: all
+    that decides a result; describe: what was measured, for people."""
+    settings = json.loads(json.dumps(settings | {"format": suffix}))  # as a report has them
+    results = Results(out_dir, suffix)
+    remaining = [path for path in paths if not results.is_done(path, settings)]
+    names = results.names(remaining)
+    done = 0
+    with results.reporting():
+        for path in remaining:
+            try:
+                picture = codecs.read_picture(path)
+                _say_what_is_lost(path, picture, suffix)
+                started = time.perf_counter()
+                pixels, measured = remake(path, picture, names[path])
+                measured["seconds"] = time.perf_counter() - started
+                written = results.write(
+                    Remade(path, _like(picture, pixels)),
+                    names[path],
+                    results=[pixels],
+                    settings=settings,
+                    measured=measured,
+                )
+            except (ValueError, OSError) as error:
+                cli.pass_over(error)
+                continue
+            done += 1
+            print(f"{written}: {describe(measured)}")
+    return done, len(paths) - len(remaining), len(remaining) - done
+
+
+def _like(picture: codecs.Picture, pixels: np.ndarray) -> codecs.Picture:
+    """What a picture's file holds besides, for the result: not the profile of a grey one that got
+    colours, and transparency at its size."""
+    alpha, keep = picture.alpha, dict(picture.keep)
+    if alpha is not None and alpha.shape != pixels.shape[:2]:
+        alpha = cv2.resize(alpha, pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    if picture.pixels.shape[2] != pixels.shape[2]:
+        keep.pop("icc_profile", None)
+    return replace(picture, pixels=pixels, alpha=alpha, keep=keep, own=None)
+
+
+def _say_what_is_lost(path: Path, picture: codecs.Picture, suffix: str) -> None:
+    notes = list(picture.notes)
+    if picture.own is not None and picture.own.dtype == np.uint16:
+        notes.append("8 bits of its 16 are used")
+    try:
+        notes += codecs.what_is_lost(replace(picture, own=None), f"{path.stem}.{suffix}")
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; choose another --format") from None
+    for note in notes:
+        cli.tell(f"{path}: {note}")

@@ -1,0 +1,238 @@
+#!/usr/bin/env python3
+"""Paint pictures in the style of others: by search over their pixels, or in one pass by a network
+that train-style.py has made."""
+
+import argparse
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+import cli
+from cli import flag, fraction, non_negative_float, positive_int
+
+FRAMES, FRAME_PIXELS = 24, 384  # of an animation: how many at most, and their longer side
+
+
+def parser() -> argparse.ArgumentParser:
+    from pictures import files
+    from translation.style_recipe import add_objective_flags
+
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("imgs", nargs="+", type=Path, help="pictures, or folders of pictures")
+    flag(p, "--style", nargs="+", type=Path, default=[], help="pictures whose style to take")
+    flag(p, "--checkpointDir", type=Path, help="folder of a network (default: search)")
+    flag(p, "--style-number", type=positive_int, help="of those that a network knows, from 1")
+    flag(
+        p,
+        "--mix",
+        nargs="+",
+        type=non_negative_float,
+        metavar="SHARE",
+        help="of each style, in their order (default: alike)",
+    )
+    flag(p, "--alpha", type=fraction, help="of a network for any style: how far to go (1)")
+    flag(p, "--keep-colour", action="store_true", help="take brightness alone from the painting")
+    flag(p, "--outDir", type=Path, default=Path("stylizations"), help="(default: %(default)s)")
+    flag(p, "--format", choices=files.WRITTEN, default="png", help="of results/ (%(default)s)")
+    flag(
+        p,
+        "--size",
+        type=positive_int,
+        default=512,
+        help="longer side in pixels at which is painted; larger results are enlarged (%(default)s)",
+    )
+    search = add_objective_flags(p)
+    flag(search, "--nIter", dest="steps", type=positive_int, help="steps of the search (200)")
+    flag(search, "--levels", type=positive_int, help="sizes of it, from coarse to fine (3)")
+    return p
+
+
+@dataclass(frozen=True)
+class Painter:
+    """What paints: described for people, and by all that decides what it does. make imports
+    TensorFlow, and makes what takes uint8 (1, H, W, 3) and yields Moments."""
+
+    what: str
+    settings: dict
+    steps: int
+    make: Callable[[], Callable[[np.ndarray], Iterator]]
+
+    @cached_property
+    def paint(self) -> Callable[[np.ndarray], Iterator]:
+        cli.import_tensorflow()
+        return self.make()
+
+
+def painted(
+    pixels: np.ndarray, painter: Painter, size: int, keep_colour: bool, animation: Path
+) -> tuple[np.ndarray, dict]:
+    """uint8 (H, W, 1 or 3) painted, (H, W, 3), and what was measured; writes an animation of how it
+    came about, if there are steps. With its own colours a grey picture stays grey."""
+    from pictures import averages, codecs, grids
+
+    height, width = pixels.shape[:2]
+    whole = np.broadcast_to(pixels, (height, width, 3))
+    factor = min(1, size / max(height, width))
+    small = codecs.resize(whole, *(max(1, round(side * factor)) for side in (height, width)))
+    frames, losses = [], []
+    with tqdm(total=painter.steps, unit="step", leave=False) as bar:
+        for moment in painter.paint(small[None]):
+            bar.update(moment.step - bar.n)
+            if moment.step * FRAMES >= len(frames) * painter.steps:
+                frames.append(moment.pictures[0])
+            losses.append(moment.loss)
+    result = moment.pictures[0]
+    if len(frames) > 1:
+        shown = min(1, FRAME_PIXELS / max(small.shape))
+        sides = [round(side * shown) for side in small.shape[:2]]
+        shown = [codecs.resize(frame, *sides) for frame in [small, *frames]]
+        grids.write_gif(animation, shown, seconds_per_frame=3 / len(frames))
+    result = codecs.resize(result, height, width)
+    if keep_colour:
+        change = averages.grey(result) - averages.grey(whole)
+        result = np.clip(np.rint(pixels + change), 0, 255).astype(np.uint8)
+    measured = {} if losses[-1] is None else {"last_loss": float(losses[-1][0])}
+    return result, measured
+
+
+def searching(arguments: argparse.Namespace) -> Painter:
+    """By search."""
+    from networks.extractors import must_be_there
+    from networks.style_config import Objective
+    from translation.style_recipe import STYLE_PIXELS, given, read_styles
+
+    _refuse(arguments, "style_number", "alpha", why="without --checkpoint-dir")
+    if not arguments.style:
+        raise ValueError("no style: give --style, or a network with --checkpoint-dir")
+    objective = Objective(**given(arguments, Objective))
+    must_be_there(objective.extractor)
+    names, styles = read_styles(arguments.style, arguments.style_size or STYLE_PIXELS)
+    shares = _shares(arguments, names)
+    steps, levels = arguments.steps or 200, arguments.levels or 3
+    if steps < levels:
+        raise ValueError(f"--n-iter is {steps}; {levels} sizes take at least as many")
+
+    def make():
+        from translation.painting import Search
+
+        search = Search(objective, steps, levels)
+        return lambda pictures: search.paint(pictures, styles, shares)
+
+    return Painter(
+        f"a search of {cli.counted(steps, 'step')}, in the style of {', '.join(names)}",
+        settings={"steps": steps, "levels": levels, **asdict(objective)}
+        | {"styles": _crc(styles), "shares": shares.tolist()},
+        steps=steps,
+        make=make,
+    )
+
+
+def network(arguments: argparse.Namespace) -> Painter:
+    """By a network."""
+    from networks.style_config import Objective
+    from training import checkpoint
+    from translation.style_recipe import both, given, read_styles
+
+    folder = arguments.checkpoint_dir
+    saved = checkpoint.load(folder, warn=print)
+    saved.must_be("style")
+    config, recipe = both(saved.config)
+    _refuse(arguments, *given(arguments, Objective), "steps", "levels", why=f"with {folder}")
+    if config.network == "adain":
+        _refuse(arguments, "style_number", why=f"with {folder}, which paints in any --style")
+        if not arguments.style:
+            raise ValueError(f"{folder}: paints in any style; give one with --style")
+        names, styles = read_styles(arguments.style, arguments.style_size or recipe.style_size)
+    else:
+        why = f"with {folder}, which knows {', '.join(config.styles)}"
+        _refuse(arguments, "style", "style_size", "alpha", why=why)
+        names, styles = config.styles, []
+    shares, alpha = _shares(arguments, names), 1.0 if arguments.alpha is None else arguments.alpha
+
+    def make():
+        from translation.painting import Moment
+        from translation.style_transfer import StyleTransfer
+
+        model = StyleTransfer.of_checkpoint(saved)
+
+        def paint(pictures: np.ndarray) -> Iterator[Moment]:
+            yield Moment(1, model.paint(pictures, shares, styles, alpha), None)
+
+        return paint
+
+    return Painter(
+        f"{saved.path}, in the style of {', '.join(names)}",
+        settings={"model": checkpoint.fingerprint(saved.weights), "alpha": alpha}
+        | {"styles": _crc(styles), "shares": shares.tolist()},
+        steps=1,
+        make=make,
+    )
+
+
+def _refuse(arguments: argparse.Namespace, *names: str, why: str) -> None:
+    """Raises ValueError for a flag that was given and would change nothing."""
+    for name in names:
+        if getattr(arguments, name) not in (None, []):
+            raise ValueError(f"--{name.replace('_', '-')} has no effect {why}")
+
+
+def _shares(arguments: argparse.Namespace, names: tuple[str, ...]) -> np.ndarray:
+    """How much of each style: (1, styles), together 1."""
+    if (number := arguments.style_number) is not None:
+        _refuse(arguments, "mix", why="with --style-number")
+        if number > len(names):
+            raise ValueError(f"--style-number is {number}; there are {_listed(names)}")
+        return np.eye(len(names))[[number - 1]]
+    mix = arguments.mix or [1.0] * len(names)
+    if len(mix) != len(names) or not sum(mix):
+        raise ValueError(
+            f"--mix is {' '.join(map(str, mix))}; it takes a share of each of {_listed(names)}, "
+            "not all of them 0"
+        )
+    return np.array([mix]) / sum(mix)
+
+
+def _crc(styles: list[np.ndarray]) -> int:
+    return zlib.crc32(b"".join(style.tobytes() for style in styles))
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(f"{number} {name}" for number, name in enumerate(names, 1))
+
+
+def main() -> int:
+    arguments = parser().parse_args()
+
+    from completion import outputs, remaking
+    from pictures import files
+
+    out_dir = arguments.out_dir
+    paths = outputs.inputs(arguments.imgs, out_dir)
+    painter = network(arguments) if arguments.checkpoint_dir else searching(arguments)
+    own = {"size": arguments.size, "keep_colour": arguments.keep_colour}
+
+    def remake(path, picture, name):
+        animation = out_dir / "animations" / f"{name}.gif"
+        return painted(picture.pixels, painter, animation=animation, **own)
+
+    print(painter.what)
+    with files.locked(out_dir):
+        done, before, bad = remaking.run(
+            paths,
+            out_dir,
+            arguments.format,
+            settings=painter.settings | own,
+            remake=remake,
+            describe=lambda measured: f"{measured['seconds']:.1f} seconds",
+        )
+    print(f"{done} painted, {before} done before, {bad} passed over; see {out_dir}")
+    return cli.status(bad, len(paths))
+
+
+if __name__ == "__main__":
+    cli.run(main)
