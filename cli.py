@@ -104,12 +104,17 @@ def one_line(error: Exception) -> str:
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow without what it writes to standard error before it heeds any setting."""
+    """Import TensorFlow without what it writes to standard error before it heeds any setting.
+    Raises ValueError where it is not installed."""
     kept = os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
         import tensorflow  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"{error.name} is not installed, which this takes: pip install -r requirements.txt"
+        ) from None
     finally:
         os.dup2(kept, 2)
         os.close(kept)

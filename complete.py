@@ -2,6 +2,7 @@
 """Fill holes in pictures with what a trained model finds likely."""
 
 import argparse
+import importlib.util
 import math
 from pathlib import Path
 
@@ -115,6 +116,13 @@ def _add_way(way) -> None:
     )
     flag(
         way,
+        "--runtime",
+        choices=("tensorflow", "onnx"),
+        help="onnx: a network that export.py has written, without TensorFlow (default: what the "
+        "model's folder holds; without one, onnx where TensorFlow is not installed)",
+    )
+    flag(
+        way,
         "--fidelity",
         type=fraction,
         help="of the network: 0 is sharp, 1 smooth and nearer to the truth on average (0)",
@@ -224,7 +232,6 @@ def main() -> int:
     from completion.options import PRESETS, fields, with_changes
     from completion.outputs import inputs
     from pictures import files
-    from training import checkpoint
 
     hole = _hole(arguments)
     others = filter(None, (arguments.mask, arguments.reference))
@@ -233,8 +240,7 @@ def main() -> int:
     given = {k: v for k, v in vars(arguments).items() if k in fields(preset) and v is not None}
     options = with_changes(preset, given)
     method = arguments.method or _asked_for(arguments, given)
-    kind = completion.METHODS.get(method)
-    folder = checkpoint.choose(arguments.checkpoint_dir, kind, _pixels(arguments, paths))
+    folder = _folder(arguments, completion.METHODS.get(method), paths)
     completer = completion.restore(folder, method, warn=print)
     if idle := sorted(given.keys() - completer.heeds):
         raise ValueError(f"{', '.join(idle)} would change nothing: {completer.describe(options)}")
@@ -280,6 +286,23 @@ def _pixels(arguments: argparse.Namespace, paths: list[Path]) -> float:
         return min(decoding.size_in_file(paths[0].read_bytes()))
     except Exception:  # whatever a decoder raises: reading it says what is wrong
         return math.inf
+
+
+def _folder(arguments: argparse.Namespace, kind: str | None, paths: list[Path]) -> Path:
+    """The folder of the model: the one given, else one of that kind. Raises ValueError where it is
+    for another runtime than was asked for."""
+    from training import checkpoint
+
+    given, runtime = arguments.checkpoint_dir, arguments.runtime
+    if given is None:
+        runtime = runtime or ("tensorflow" if importlib.util.find_spec("tensorflow") else "onnx")
+        given = checkpoint.EXPORTED if runtime == "onnx" else None
+    if runtime and given and (given / "model.onnx").exists() != (runtime == "onnx"):
+        raise ValueError(
+            f"--runtime {runtime}: {given} is for another; ./export.py MODEL {given} --format onnx "
+            "makes a folder for onnx"
+        )
+    return checkpoint.choose(given, kind, _pixels(arguments, paths))
 
 
 def _hole(arguments: argparse.Namespace):

@@ -115,11 +115,11 @@ def restore(
     """The completer that a model folder holds, ours or of TensorFlow 1.
 
     method: one of METHODS; default what the model is made for. Of a network, "search" takes the
-    prior that its folder names, and "both" the network with alternatives that the prior finds.
-    Raises ValueError where there is none. TensorFlow is not imported before it is needed to
-    complete.
+    prior that its folder names, and "both" the network with alternatives that the prior finds. An
+    export as ONNX completes by ONNX Runtime. Raises ValueError where there is none. TensorFlow is
+    not imported before it is needed to complete.
     """
-    saved = checkpoint.load(folder, warn)
+    saved = checkpoint.load(folder, warn, exported="onnx")
     if method not in (None, *METHODS):
         raise ValueError(f"method is {method!r}; choose from {', '.join(METHODS)}")
     if saved.kind == "dcgan":
@@ -130,6 +130,8 @@ def restore(
                 f"method is {method}, but {saved.path} holds a DCGAN, which searches; choose "
                 "search, or a model that train-pix2pix.py has made"
             )
+        if saved.exported:
+            raise ValueError(f"{saved.path}: a search takes the model that this was exported from")
         return Searching.of_checkpoint(saved)
     if saved.kind == "pix2pix":
         if (damage := saved.config.get("damage", "hole")) != "hole":

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -15,6 +15,7 @@ from completion.options import OF_ALL, Options
 from networks.unet_config import UNetConfig
 from search.linear import Given, LinearModel
 from training import checkpoint
+from translation.running import Exported
 
 if TYPE_CHECKING:
     from translation.pix2pix import Pix2Pix
@@ -39,7 +40,7 @@ class OnePass:
         config: UNetConfig,
         linear: LinearModel | None,
         fingerprint: Callable[[], str],
-        restore: Callable[[], "Pix2Pix"],
+        restore: Callable[[], "Pix2Pix | Exported"],
         prior: Completer | None = None,
     ):
         self.path, self.linear, self.prior = path, linear, prior
@@ -66,11 +67,15 @@ class OnePass:
 
     @classmethod
     def of_checkpoint(cls, saved: checkpoint.Checkpoint, prior: Completer | None = None) -> Self:
-        fingerprint = checkpoint.fingerprint(saved.weights | saved.linear)
-        if prior:
-            fingerprint += f"-{prior.fingerprint()}"
+        def fingerprint() -> str:
+            own = saved.config.get("fingerprint") or checkpoint.fingerprint(
+                saved.weights | saved.linear
+            )
+            return f"{own}-{prior.fingerprint()}" if prior else own
 
-        def restore() -> "Pix2Pix":
+        def restore() -> "Pix2Pix | Exported":
+            if saved.exported:
+                return Exported(saved.path)
             cli.import_tensorflow()
             from translation.pix2pix import Pix2Pix
 
@@ -80,13 +85,13 @@ class OnePass:
             path=saved.path,
             config=UNetConfig.from_dict(saved.config),
             linear=LinearModel.from_arrays(saved.linear) if saved.linear else None,
-            fingerprint=lambda: fingerprint,
+            fingerprint=cache(fingerprint),
             restore=restore,
             prior=prior,
         )
 
     @cached_property
-    def model(self) -> "Pix2Pix":
+    def model(self) -> "Pix2Pix | Exported":
         return self._restore()
 
     @property

@@ -37,6 +37,8 @@ class LinearExpectation(keras.layers.Layer):
         self.mean.assign(model.mean)
         self.noise.assign(model.noise)
 
+    solve = staticmethod(ops.solve)
+
     def call(self, inputs):
         pictures, masks = inputs
         numbers = self.mean.shape[0]
@@ -50,7 +52,7 @@ class LinearExpectation(keras.layers.Layer):
         gram = ops.matmul(weighted, ops.transpose(self.axes))
         gram = gram + self.caution * self.noise * ops.eye(self.components)
         differences = ops.reshape(means, (-1, numbers, 1)) - self.mean[:, None]
-        codes = ops.solve(gram, ops.matmul(weighted, differences))  # (N, components, 1)
+        codes = self.solve(gram, ops.matmul(weighted, differences))  # (N, components, 1)
         expected = ops.matmul(ops.transpose(codes, (0, 2, 1)), self.axes[None])
         expected = ops.reshape(expected + self.mean, (-1, *means.shape[1:]))
         if block == 1:
@@ -59,3 +61,52 @@ class LinearExpectation(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape[0]
+
+
+class EliminatingExpectation(LinearExpectation):
+    """The same for runtimes that solve no linear systems, as those of ONNX: by products alone.
+
+    By elimination (Gauss-Jordan), one component after another; without pivoting, as a Gram matrix
+    needs none.
+    """
+
+    @staticmethod
+    def solve(matrix, right):
+        """matrix (N, K, K), positive definite; right (N, K, 1) -> (N, K, 1)."""
+        count = matrix.shape[1]
+        unit = ops.eye(count)
+
+        def eliminate(number, rows):
+            row, column = ops.take(rows, [number], axis=1), ops.take(rows, [number], axis=2)
+            pivot = ops.take(row, [number], axis=2)
+            others = column - ops.transpose(ops.take(unit, [number], axis=0))
+            return rows - others * (row / pivot)
+
+        joined = ops.concatenate([matrix, right], axis=2)
+        return ops.fori_loop(0, count, eliminate, joined)[:, :, count:]
+
+
+def completing(generator: keras.Model) -> keras.Model:
+    """A one-pass generator as it completes: [whole pictures, what it expected first], (N, S, S, C)
+    in [-1, 1]; the pictures alone where it expects nothing."""
+    outputs = [generator.output]
+    for layer in generator.layers:
+        if isinstance(layer, LinearExpectation):
+            size = generator.output.shape[1:3]
+            outputs.append(ops.image.resize(layer.output, size, interpolation="bicubic"))
+    return keras.Model(generator.inputs, [ops.clip(made, -1, 1) for made in outputs])
+
+
+def eliminating(network: keras.Model) -> keras.Model:
+    """A network that computes the same, with the same weights, by layers that need no solver."""
+
+    def own(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if not isinstance(layer, LinearExpectation):
+            return layer
+        return EliminatingExpectation(layer.components, layer.side, layer.caution, name=layer.name)
+
+    clone = keras.models.clone_model(network, clone_function=own)
+    for layer in clone.layers:
+        if isinstance(layer, EliminatingExpectation):
+            layer.set_weights(network.get_layer(layer.name).get_weights())
+    return clone

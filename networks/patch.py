@@ -24,6 +24,14 @@ def sees_damaged(config: UNetConfig) -> bool:
     return config.network == "paper" and config.damage != "hole"
 
 
+def scoring(network: keras.Model, config: UNetConfig) -> keras.Model:
+    """[pictures, masks] -> how real a discriminator finds each, (N, 1): the sum of the means of its
+    maps."""
+    maps = keras.tree.flatten(network.outputs)[: MAPS[config.network]]
+    means = [ops.mean(keras.layers.Flatten()(logits), axis=1, keepdims=True) for logits in maps]
+    return keras.Model(network.inputs, sum(means[1:], means[0]))
+
+
 def patches_and_whole(config: UNetConfig, seed: int = 0) -> keras.Model:
     """[pictures, masks] -> [patch logits (N, S/4, S/4, 1), whole logit (N, 1), *features].
 

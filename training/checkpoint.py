@@ -2,6 +2,7 @@
 
     checkpoint/step-00000500/   config.json  weights.npz  linear.npz  training.npz  state.json
     models/faces64/             config.json  weights.npz  linear.npz
+    an export (export.py)       config.json  linear.npz  and networks for other runtimes
 
 config.json says which kind of model it is ("dcgan" where it does not), and holds its configuration
 and recipe; "base" in it names a folder, relative to its own, that has the weights which this one
@@ -31,6 +32,7 @@ Arrays = dict[str, np.ndarray]
 _MODELS = Path(__file__).resolve().parents[1] / "models"
 # The first that serves is taken.
 SHIPPED = tuple(_MODELS / name for name in ("faces-pix2pix-128", "faces-pix2pix", "faces64"))
+EXPORTED = _MODELS / "faces-onnx"  # where the README has it written
 TRAINED = ("checkpoint-pix2pix", "checkpoint")  # where training scripts write by default
 
 # What reading a damaged archive raises; RuntimeError where it seems encrypted, or compressed in a
@@ -58,6 +60,11 @@ class Checkpoint:
     def kind(self) -> str:
         """Which class restores it."""
         return self.config.get("kind", "dcgan")
+
+    @property
+    def exported(self) -> str | None:
+        """The format of an export, which has no weights; None for a model."""
+        return self.config.get("exported")
 
     def must_be(self, kind: str) -> None:
         """Raises ValueError for a model of another kind."""
@@ -208,16 +215,23 @@ def choose(given: Path | None, kind: str | None = None, pixels: float = math.inf
     return folder
 
 
-def load(folder: Path | str, warn=lambda message: None) -> Checkpoint:
+def load(folder: Path | str, warn=lambda message: None, exported: str | None = None) -> Checkpoint:
     """Read a model folder, a training folder's newest readable checkpoint, or a TensorFlow 1 one.
 
     A damaged newest checkpoint is reported to `warn`, and the one before it is taken.
-    Raises ValueError, in one line naming the folder, where there is nothing to load.
+    exported: a format of exports that will do as well. Raises ValueError, in one line naming the
+    folder, where there is nothing to load.
     """
     folder = Path(folder)
     must_exist(folder)
     if (folder / "weights.npz").exists() or (folder / "config.json").exists():
-        return _load_one(folder)
+        saved = _load_one(folder)
+        if saved.exported not in (None, exported):
+            raise ValueError(
+                f"{folder}: an export as {saved.exported}, which has no weights; take the model it "
+                "was made of"
+            )
+        return saved
     damaged = []
     for path in step_paths(folder):
         try:
@@ -233,9 +247,10 @@ def load(folder: Path | str, warn=lambda message: None) -> Checkpoint:
 def _load_one(path: Path) -> Checkpoint:
     try:
         config = json.loads((path / "config.json").read_text())
-        weights = _read_arrays(path / "weights.npz")
-        weights = {name: _single(array) for name, array in weights.items()}
-        linear, training, state = {}, {}, {}
+        weights, linear, training, state = {}, {}, {}, {}
+        if "exported" not in config:
+            weights = _read_arrays(path / "weights.npz")
+            weights = {name: _single(array) for name, array in weights.items()}
         if (path / "linear.npz").exists():
             linear = _read_arrays(path / "linear.npz")
         if (path / "training.npz").exists() or (path / "state.json").exists():

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from networks import imagenet, patch, unet
+from networks.expectation import completing
 from networks.unet_config import UNetConfig
 from pictures import codecs, grids
 from training import checkpoint, devices, losses
@@ -21,6 +22,7 @@ from translation.recipe import (
     Recipe,
     both,
 )
+from translation.running import in_chunks
 
 SHOWN = 16  # pictures of a preview
 
@@ -62,7 +64,7 @@ class Pix2Pix:
             key: tf.function(partial(self._step, *key), autograph=False)
             for key in ((False, False), (True, False), (True, True))
         }
-        self._forward = tf.function(self._completed, autograph=False)
+        self._forward = tf.function(self._generated, autograph=False)
         self._seen: tuple = ()  # the latest batch
 
     @classmethod
@@ -75,6 +77,12 @@ class Pix2Pix:
         return model
 
     # Inference
+
+    def inference(self) -> tuple[keras.Model, keras.Model]:
+        """What completes, by the averaged generator, and what scores, each as a network by itself:
+        see networks.expectation.completing and networks.patch.scoring."""
+        generator = self.average or self.generator
+        return completing(generator), patch.scoring(self.discriminator, self.config)
 
     def complete(
         self,
@@ -92,17 +100,7 @@ class Pix2Pix:
         computed at once; it decides the rounding, and at one width companions and position change
         no bit.
         """
-        count = len(pictures)
-        around = ((0, -count % width), (0, 0), (0, 0), (0, 0))
-        known = np.where(masks > 0, pictures, 0)
-        parts = [known, masks, np.zeros_like(known) if hints is None else hints]
-        padded = [np.pad(part.astype(np.float32), around) for part in parts]
-        wishes = [tf.fill((width, 1), np.float32(x)) for x in (fidelity, hints is not None)]
-        results = []
-        for first in range(0, count, width):
-            chunk = (part[first : first + width] for part in padded)
-            results.append(self._forward(*chunk, *wishes).numpy())
-        return np.concatenate(results)[:count]
+        return in_chunks(self._completed, pictures, masks, fidelity, width, hints)
 
     def expected(self, pictures: np.ndarray, masks: np.ndarray) -> np.ndarray:
         """What the linear model in front of the residual network expects of pictures (N, S, S, C)
@@ -112,10 +110,12 @@ class Pix2Pix:
         made = [layer([known[i : i + 1], masks[i : i + 1]]) for i in range(len(known))]
         return np.clip(np.concatenate(made), -1, 1)
 
-    def _completed(self, known, masks, hints, fidelity, trust) -> tf.Tensor:
+    def _completed(self, *inputs: np.ndarray) -> np.ndarray:
+        return self._forward(*map(tf.constant, inputs)).numpy()
+
+    def _generated(self, *inputs: tf.Tensor) -> tf.Tensor:
         network = self.average or self.generator
-        made = network([known, masks, fidelity, hints, trust], training=False)
-        return tf.clip_by_value(made, -1, 1)
+        return tf.clip_by_value(network(list(inputs), training=False), -1, 1)
 
     def score(self, pictures: np.ndarray, masks: np.ndarray) -> np.ndarray:
         """How real D finds each of pictures (N, S, S, C) completed in masks' holes: (N,), the sum
