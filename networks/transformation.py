@@ -50,16 +50,16 @@ def transformation(config: StyleConfig, seed: int = 0) -> keras.Model:
 def decoder(
     config: StyleConfig, channels: Sequence[int], strides: Sequence[int], seed: int = 0
 ) -> keras.Model:
-    """Feature maps (N, H/s, W/s, C), one for each of channels and strides s, the coarsest last ->
-    pictures (N, H, W, 3) in [-1, 1].
+    """[pixels (N, H, W, 3), *maps (N, H/s, W/s, C), one for each of channels and strides s, the
+    coarsest last] -> pictures (N, H, W, 3) in [-1, 1].
 
-    From the coarsest map it doubles until the next one's size, and takes that in beside. Huang and
-    Belongie (arXiv 1703.06868) decode one map, of 512 channels; of networks with few channels one
-    map alone would hold too little of the picture.
+    From the coarsest map it doubles until the next one's size, and takes that in beside; what comes
+    of it is added to the pixels. Huang and Belongie (arXiv 1703.06868) decode one map alone, of 512
+    channels; one of few channels holds too little of a picture.
     """
     conv = _Convolutions(seed)
-    inputs = [keras.Input((None, None, width)) for width in channels]
-    *finer, x = inputs
+    inputs = [keras.Input((None, None, width)) for width in (3, *channels)]
+    pixels, *finer, x = inputs
     stride, number = strides[-1], 0
     finer = dict(zip(strides, finer, strict=False))
     while True:
@@ -72,7 +72,8 @@ def decoder(
         x, stride = layers.UpSampling2D()(x), stride // 2
         if stride in finer:
             x = layers.Concatenate()([x, finer[stride]])
-    x = layers.Activation("tanh", name="tanh")(conv(x, 3, "out"))
+    x = layers.Add()([pixels, conv(x, 3, "out")])
+    x = layers.Activation("tanh", name="tanh")(x)
     return keras.Model(inputs, x, name="decoder")
 
 

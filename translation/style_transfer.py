@@ -90,15 +90,15 @@ class StyleTransfer:
     def _painted(self, pictures, shares, styles, alpha) -> tf.Tensor:
         if not self.any_style:
             return self.network([pictures, shares], training=False)
-        features = self.encoder(pictures)
-        return self.network(self._normed(features, shares, styles, alpha), training=False)
+        normed = self._normed(pictures, shares, styles, alpha)
+        return self.network(normed, training=False)
 
-    def _normed(self, features, shares, styles, alpha) -> list[tf.Tensor]:
-        """Features of contents with the mixed moments of styles, (1 or N, h, w, 3) each; 1 - alpha
-        of them as they are."""
-        encoded = [self.encoder(style) for style in styles]
+    def _normed(self, pictures, shares, styles, alpha) -> list[tf.Tensor]:
+        """Pictures and their features with the mixed moments of styles, (1 or N, h, w, 3) each;
+        1 - alpha of them as they are."""
+        encoded = [[style, *self.encoder(style)] for style in styles]
         mixed = []
-        for number, content in enumerate(features):
+        for number, content in enumerate([pictures, *self.encoder(pictures)]):
             parts = [
                 shares[:, k, None, None, None] * ops.adaptive_instance_norm(content, maps[number])
                 for k, maps in enumerate(encoded)
@@ -173,8 +173,7 @@ class StyleTransfer:
         if self.any_style:
             shares = tf.ones_like(pictures[:, 0, 0, :1])
             # The content to keep is what the decoder is given (Huang and Belongie, equation 12).
-            encoded = self._normed(self.encoder(pictures), shares, [styles], 1.0)
-            made = self.network(encoded, training=training)
+            made = self.network(self._normed(pictures, shares, [styles], 1.0), training=training)
             targets = [self.loss.style(styles)]
             content = self._normed_content(pictures, styles)
         else:

@@ -72,12 +72,13 @@ def test_companions_and_position_change_no_bit(model):
 
 
 def test_alpha_goes_from_the_content_to_the_style(any_style):
-    features = any_style.encoder(tf.constant(codecs.to_float(faces())))
+    pictures = tf.constant(codecs.to_float(faces()))
+    features = [pictures, *any_style.encoder(pictures)]
     styles = [tf.constant(codecs.to_float(style[None])) for style in STYLES]
     one = tf.constant(SHARES[[0, 0, 0]])
-    for number, wanted in enumerate(any_style.encoder(styles[0])):
+    for number, wanted in enumerate([styles[0], *any_style.encoder(styles[0])]):
         kept, half, gone = (
-            any_style._normed(features, one, styles, alpha)[number] for alpha in (0.0, 0.5, 1.0)
+            any_style._normed(pictures, one, styles, alpha)[number] for alpha in (0.0, 0.5, 1.0)
         )
         np.testing.assert_array_equal(kept, features[number])
         np.testing.assert_allclose(half, (kept + gone) / 2, atol=1e-5)
