@@ -154,37 +154,27 @@ def watch_completions(
     return CompletionWatcher(pictures, features.load("auto"), config.damage)
 
 
-class StyleWatcher:
-    """Measures a network that paints by its losses: of pictures, uint8 (N, S, S, 3), each with the
-    same style every time, as `pairs` gives them."""
-
-    def __init__(self, pictures: np.ndarray, pairs: Callable):
-        numbers = np.arange(len(pictures))
-        self.batch = pairs(codecs.to_float(pictures), numbers)
-
-    def __call__(self, model: "StyleTransfer") -> dict[str, float]:
-        """loss, which is weighted, content, style and variation, which are not."""
-        count = len(self.batch[0])
-        found = [
-            model.measure(tuple(part[first : first + WIDTH] for part in self.batch))
-            for first in range(0, count, WIDTH)
-        ]
-        names = ("loss", "content", "style", "variation")
-        return {name: float(np.concatenate([f[name] for f in found]).mean()) for name in names}
-
-
 def watch_styles(
     config: StyleConfig,
     pairs: Callable,
     data: Data,
     validation: Path | None = None,
     crop: int | None = None,
-) -> StyleWatcher:
-    """`watch` for a network that paints."""
+) -> Callable[["StyleTransfer"], dict[str, float]]:
+    """`watch` for a network that paints: its loss, and what of that is content, style and
+    variation, of pictures that `pairs` gives the same styles every time."""
     pictures = _held_out(config, validation, crop) if validation else None
     if pictures is None:
         pictures = np.concatenate(list(data.some(MOST)))
-    return StyleWatcher(pictures, pairs)
+    batch = pairs(codecs.to_float(pictures), np.arange(len(pictures)))
+
+    def measure(model: "StyleTransfer") -> dict[str, float]:
+        rows = [slice(first, first + WIDTH) for first in range(0, len(pictures), WIDTH)]
+        found = [model.measure(tuple(part[some] for part in batch)) for some in rows]
+        names = ("loss", "content", "style", "variation")
+        return {name: float(np.concatenate([f[name] for f in found]).mean()) for name in names}
+
+    return measure
 
 
 def _held_out(
