@@ -97,10 +97,6 @@ class Search:
     sizes from coarse to fine, each twice the one before, which share the steps."""
 
     def __init__(self, objective: Objective, steps: int = 200, levels: int = 3):
-        if not 1 <= levels <= 8 or steps < levels:
-            raise ValueError(
-                f"levels is {levels}, steps {steps}; they must be from 1 to 8, and at least as many"
-            )
         self.loss, self.steps, self.levels = Loss(objective), steps, levels
         self._graphs: dict = {}  # by the shape of the pictures
 

@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -148,6 +150,29 @@ def test_what_would_change_nothing_or_is_missing_is_one_line(
     lines = error.strip().split("\n")
     assert status == 2 and len(lines) == 1 and words in lines[0], error
     assert not (tmp_path / "stylizations").exists()
+
+
+WITHOUT = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    assert not {"tensorflow", "keras"} & set(sys.modules)
+"""
+
+
+@pytest.mark.parametrize("name", ["stylize", "train-style"])
+def test_a_wrong_flag_is_answered_without_tensorflow(call, name):
+    flags = ["photograph.png"] if name == "stylize" else ["--dataset", "faces"]
+    ended = subprocess.run(
+        [sys.executable, "-c", WITHOUT, ROOT / f"{name}.py", *flags]
+        + ["--style", "styles", "--style-blocks", "pool"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert ended.returncode == 2 and ended.stderr.startswith("error: style_blocks has 'pool'")
 
 
 def test_a_resumed_training_ends_as_one_left_alone(call, tmp_path, monkeypatch):
