@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Mend pictures that are whole but small, pixelated, grey, faded or scratched, by a network that
-train-pix2pix.py has made. Detail is invented, not recovered."""
+train-pix2pix.py or train-cyclegan.py has made. Detail is invented, not recovered."""
 
 import argparse
 from pathlib import Path
@@ -11,6 +11,7 @@ from cli import flag, fraction
 
 def parser() -> argparse.ArgumentParser:
     from pictures import files
+    from translation.cycle_recipe import DIRECTIONS
 
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("imgs", nargs="+", type=Path, help="pictures, or folders of pictures")
@@ -24,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     flag(p, "--outDir", type=Path, default=Path("translations"), help="(default: %(default)s)")
     flag(p, "--format", choices=files.WRITTEN, default="png", help="of results/ (%(default)s)")
     flag(p, "--fidelity", type=fraction, help="0 is sharp, 1 smooth and nearer to the truth (0)")
+    flag(p, "--direction", choices=DIRECTIONS, help="of train-cyclegan.py's networks (A-B)")
     flag(p, "--face", action="store_true", help="mend the faces found, and nothing else")
     flag(
         p,
@@ -45,7 +47,7 @@ def main() -> int:
 
     paths = outputs.inputs(arguments.imgs, arguments.out_dir)
     checkpoint.must_exist(arguments.checkpoint_dir)
-    mender = mending.Mender.of(arguments.checkpoint_dir, warn=print)
+    mender = mending.Mender.of(arguments.checkpoint_dir, arguments.direction, warn=print)
     if arguments.fidelity is not None and not mender.graded:
         raise ValueError(f"--fidelity would change nothing: {mender.describe()}")
     if arguments.face_points and len(paths) > 1:

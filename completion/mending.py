@@ -20,9 +20,10 @@ from completion.case import points_matrix, with_channels
 from completion.faces import ANCHORS
 from networks.unet_config import UNetConfig
 from pictures import codecs
-from pictures.damage import Damage
+from pictures.damage import PAIRS, Damage
 from training import checkpoint
 from translation import tiles
+from translation.cycle_recipe import DIRECTIONS, CycleConfig
 
 SURE = 0.3  # score from which on what a detector finds is mended, if it is not the only one
 WIDTH = 8  # squares computed at once
@@ -35,7 +36,8 @@ class Mender:
     """A network that mends squares of size x size pixels, restored when it is first needed.
 
     restore makes what takes float32 (N, S, S, C) in [-1, 1] and a fidelity, and returns the same;
-    aligned: whether it knows aligned faces alone; graded: whether fidelity changes what it does.
+    aligned: whether it knows aligned faces alone; graded: whether fidelity changes what it does;
+    what: it does, in a word.
     """
 
     path: Path
@@ -46,12 +48,23 @@ class Mender:
     restore: Callable[[], Network]
     aligned: bool = False
     graded: bool = True
+    what: str = ""
 
     @classmethod
-    def of(cls, folder: Path, warn: Callable[[str], None] = lambda message: None) -> Self:
-        """What a model folder holds. Raises ValueError where that mends nothing."""
+    def of(
+        cls,
+        folder: Path,
+        direction: str | None = None,
+        warn: Callable[[str], None] = lambda message: None,
+    ) -> Self:
+        """What a model folder holds; direction: one of DIRECTIONS, of a CycleGAN, default A-B.
+        Raises ValueError where it mends nothing."""
         saved = checkpoint.load(folder, warn)
+        if saved.kind == "cyclegan":
+            return cls._of_cyclegan(saved, direction or "A-B")
         saved.must_be("pix2pix")
+        if direction:
+            raise ValueError(f"{saved.path}: knows one direction; leave out --direction")
         config = UNetConfig.from_dict(saved.config)
         if config.damage == "hole":
             raise ValueError(f"{saved.path}: fills holes; take complete.py")
@@ -77,6 +90,28 @@ class Mender:
             aligned=config.aligned,
         )
 
+    @classmethod
+    def _of_cyclegan(cls, saved: checkpoint.Checkpoint, direction: str) -> Self:
+        config = CycleConfig.from_dict(saved.config)
+
+        def restore() -> Network:
+            cli.import_tensorflow()
+            from translation.cyclegan import CycleGAN
+
+            model = CycleGAN.restore(saved.path)
+            return lambda squares, _: model.translate(squares, DIRECTIONS[direction], WIDTH)
+
+        return cls(
+            path=saved.path,
+            size=config.image_size,
+            channels=config.channels,
+            damage=Damage(PAIRS),
+            fingerprint=f"{checkpoint.fingerprint(saved.weights)}-{direction}",
+            restore=restore,
+            graded=False,
+            what=direction,
+        )
+
     @cached_property
     def network(self) -> Network:
         return self.restore()
@@ -87,8 +122,9 @@ class Mender:
         return self.size // self.damage.factor
 
     def describe(self) -> str:
-        what = "aligned faces" if self.aligned else "pictures of any size"
-        return f"{self.path}: {self.damage.name} in {what}, {self.size}x{self.size} pixels at once"
+        of = "aligned faces" if self.aligned else "pictures of any size"
+        what = self.what or self.damage.name
+        return f"{self.path}: {what}, {of}, {self.size}x{self.size} pixels at once"
 
 
 @dataclass(frozen=True)

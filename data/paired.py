@@ -1,10 +1,10 @@
-"""Ready pairs to train on: a damaged picture beside its whole one."""
+"""Pictures of two kinds to train on: a damaged one beside its whole one, or any with any."""
 
 from pathlib import Path
 
 import numpy as np
 
-from data.pipeline import Decode, decoded
+from data.pipeline import Data, Decode, decoded
 from pictures import codecs
 from pictures.files import Namesakes
 
@@ -40,3 +40,20 @@ def _halves(file: Path, image_size: int, channels: int, crop: int | None) -> np.
         raise ValueError(f"{file}: is {width} pixels wide, which two pictures cannot share equally")
     both = pixels[:, width // 2 :], pixels[:, : width // 2]
     return np.concatenate([codecs.fit(half, image_size, crop) for half in both], axis=2)
+
+
+def any_with_any(
+    pictures: np.ndarray, numbers: np.ndarray, other: Data, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures (N, S, S, C) and as many of another set, half of each mirrored; see Data.pairs.
+
+    Each epoch of the other set shuffles it anew; what is drawn depends on the seed and the numbers.
+    """
+    epochs = {number // other.count for number in numbers}
+    orders = {e: np.random.default_rng((seed, 3, e)).permutation(other.count) for e in epochs}
+    chosen = [orders[number // other.count][number % other.count] for number in numbers]
+    both = pictures, codecs.to_float(other.load(np.array(chosen)))
+    mirrored = [np.random.default_rng((seed, 4, number)).random(2) < 0.5 for number in numbers]
+    turns = np.array(mirrored).T[..., None, None, None]
+    pairs = zip(both, turns, strict=True)
+    return tuple(np.where(turn, part[:, :, ::-1], part) for part, turn in pairs)

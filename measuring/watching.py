@@ -23,6 +23,8 @@ from networks.unet_config import UNetConfig
 from pictures import codecs, damage
 
 if TYPE_CHECKING:
+    from translation.cycle_recipe import CycleConfig
+    from translation.cyclegan import CycleGAN
     from translation.pix2pix import Pix2Pix
     from translation.style_transfer import StyleTransfer
 
@@ -175,6 +177,31 @@ def watch_styles(
         return {name: float(np.concatenate([f[name] for f in found]).mean()) for name in names}
 
     return measure
+
+
+class TranslationWatcher:
+    """Measures a CycleGAN by how far what it makes of pictures of A, float32 (N, S, S, C), lies
+    from those of B, as sets."""
+
+    def __init__(self, a: np.ndarray, b: np.ndarray, extractor: Extractor):
+        self.a, self.extractor = a, extractor
+        self._real = FeatureStatistics.of(extractor(b))
+
+    def __call__(self, model: "CycleGAN") -> dict[str, float]:
+        """frechet_distance of translated pictures from those of the other kind."""
+        found = FeatureStatistics.of(self.extractor(model.translate(self.a, "ab", WIDTH)))
+        return {"frechet_distance": metrics.frechet_distance(found, self._real)}
+
+
+def watch_translations(
+    config: "CycleConfig", data: Data, target: Data, validation: Path | None, crop: int | None
+) -> TranslationWatcher:
+    """A watcher of pictures of the validation folder, of A, or else of the run's own."""
+    own = _held_out(config, validation, crop) if validation else None
+    if own is None:
+        own = np.concatenate(list(data.some(MOST)))
+    other = np.concatenate(list(target.some(MOST)))
+    return TranslationWatcher(*map(codecs.to_float, (own, other)), features.load("auto"))
 
 
 def _held_out(

@@ -1,9 +1,12 @@
 """The one-pass networks' discriminators: judge patches, and the whole, of a completed picture."""
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 from keras import ops
 
+from networks.resnet import instance_norm
 from networks.unet import SLOPE
 from networks.unet_config import UNetConfig
 
@@ -64,19 +67,28 @@ def paper_patches(config: UNetConfig, seed: int = 0) -> keras.Model:
     stride 2, batch norm on all but the first. Beside the completed picture it sees the damaged one,
     as theirs sees the input. Small pictures are not halved below 8 pixels.
     """
-    conv = _Convolutions(seed, keras.initializers.RandomNormal, {"stddev": 0.02})
     pictures, masks = inputs = _inputs(config)
     damaged = masks if sees_damaged(config) else masks * pictures
     x = ops.concatenate([pictures, damaged], axis=3)
+
+    def norm(name: str) -> keras.layers.Layer:
+        return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)
+
+    logits = patch_logits(x, config.filters, seed, norm)
+    return keras.Model(inputs, [logits], name="discriminator")
+
+
+def patch_logits(x, filters: int, seed: int, norm: Callable = instance_norm):
+    """The layers of paper_patches: (N, S, S, any) -> (N, S/8 - 2, S/8 - 2, 1). norm: makes the
+    layer of a name; instance norm is CycleGAN's (Zhu et al. 2017, appendix 7.2)."""
+    conv = _Convolutions(seed, keras.initializers.RandomNormal, {"stddev": 0.02})
     for number, width in enumerate((1, 2, 4, 8)):
         stride = 2 if number < 3 and x.shape[1] > 8 else 1
-        x = conv(_padded(x), width * config.filters, f"trunk{number}", stride, "valid")
+        x = conv(_padded(x), width * filters, f"trunk{number}", stride, "valid")
         if number > 0:
-            x = keras.layers.BatchNormalization(
-                momentum=0.9, epsilon=1e-5, name=f"trunk{number}_norm"
-            )(x)
+            x = norm(f"trunk{number}_norm")(x)
         x = ops.leaky_relu(x, SLOPE)
-    return keras.Model(inputs, [conv(_padded(x), 1, "patches", 1, "valid")], name="discriminator")
+    return conv(_padded(x), 1, "patches", 1, "valid")
 
 
 def _inputs(config: UNetConfig) -> list:

@@ -61,5 +61,9 @@ class _Convolutions:
         )(x)
         if not self._norm or last:
             return x
-        # With a group for each channel it is instance norm (Ulyanov et al., arXiv 1607.08022).
-        return keras.layers.GroupNormalization(-1, epsilon=1e-5, name=f"{name}_norm")(x)
+        return instance_norm(f"{name}_norm")(x)
+
+
+def instance_norm(name: str) -> keras.layers.Layer:
+    """Of each picture and channel by itself (Ulyanov et al., arXiv 1607.08022)."""
+    return keras.layers.GroupNormalization(-1, epsilon=1e-5, name=name)

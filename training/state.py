@@ -47,7 +47,8 @@ class State:
     name that begins the names of their variables, "generator/h1/kernel"; one named "average" is the
     average of "generator", "average_x" of "generator_x", and starts as its copy. optimizers: by
     name, each with the name of the network it trains. linear: the linear model of the training
-    pictures. path: where it was loaded from.
+    pictures. kept: what else a training that resumes needs, by name. path: where it was loaded
+    from.
 
     version counts how often the weights changed, so that what is made from them knows its age;
     whoever changes them calls `changed`.
@@ -61,6 +62,7 @@ class State:
     strategy: tf.distribute.Strategy = field(default_factory=tf.distribute.get_strategy)
     position: Position = field(default_factory=Position)
     linear: LinearModel | None = None
+    kept: Mapping[str, keras.Variable] = field(default_factory=dict)
     path: Path | None = None
     version: int = 0
     _fingerprint: tuple[int, str] | None = field(default=None, repr=False)  # of a version
@@ -130,10 +132,11 @@ class State:
         return {f"{name}/{v.path}": v for name, net in self.networks.items() for v in net.weights}
 
     def optimizer_variables(self) -> dict[str, keras.Variable]:
-        """Those of all optimisers but for the learning rates, which the configuration sets."""
+        """Those of all optimisers but for the learning rates, which the configuration sets; and
+        those kept."""
         self.build_optimizers()
         # By name: the path begins with a count of the optimisers that this process has made.
-        return {
+        return dict(self.kept) | {
             f"{name}/{v.name}": v
             for name, (optimizer, _) in self.optimizers.items()
             for v in optimizer.variables

@@ -48,7 +48,7 @@ def call(monkeypatch, capsys, tmp_path):
 
     def run(*arguments, model=None):
         if model is not None:
-            monkeypatch.setattr(mending.Mender, "of", lambda folder, warn: model)
+            monkeypatch.setattr(mending.Mender, "of", lambda *given, warn: model)
         words = ["translate.py", *map(str, arguments), "--checkpointDir", "model"]
         monkeypatch.setattr(sys, "argv", words)
         with pytest.raises(SystemExit) as ended:
@@ -212,7 +212,7 @@ def test_a_model_folder_says_what_it_mends(call, pictures, tmp_path):
     model.state.save(tmp_path / "model")
     (tmp_path / "model" / "config.json").exists()
     status, output, _ = call("in")
-    assert status == 0 and "model: lowres:2 in pictures of any size, 16x16 pixels" in output
+    assert status == 0 and "model: lowres:2, pictures of any size, 16x16 pixels" in output
     result = codecs.read(tmp_path / "translations/results/1.png")
     assert result.shape == (100, 162, 3)
     with pytest.raises(ValueError, match="model: mends lowres:2, which translate.py does"):
