@@ -64,7 +64,14 @@ def _add_hole(hole) -> None:
     from pictures import masks
 
     given = hole.add_mutually_exclusive_group()
-    flag(given, "--maskType", choices=masks.CHOICES, default="center", help="(%(default)s)")
+    flag(
+        given,
+        "--maskType",
+        choices=(*masks.CHOICES, "cam"),
+        default="center",
+        help="(%(default)s); cam: where an ImageNet network looks for --class",
+    )
+    flag(hole, "--class", dest="class_name", help="of ImageNet, with cam (the most probable one)")
     flag(hole, "--centerScale", type=float, help=f"margin of center ({Hole.center_scale})")
     flag(hole, "--fraction", type=fraction, help=f"hidden by random ({Hole.fraction})")
     flag(given, "--mask", type=Path, help="mask file, white = hole, or a folder of them by name")
@@ -322,6 +329,8 @@ def _hole(arguments: argparse.Namespace):
                 f"--{name.replace('_', '-')} has no effect; it belongs to --mask-type {kind}"
             )
         given[name] = value
+    if arguments.class_name and built_in != "cam":
+        raise ValueError("--class has no effect; it belongs to --mask-type cam")
     if built_in == "lowres" and arguments.guide not in (None, "auto", "none"):
         raise ValueError(f"--guide {arguments.guide} has no effect with --mask-type lowres")
     return Hole(
@@ -330,6 +339,7 @@ def _hole(arguments: argparse.Namespace):
         paint=arguments.mask_hole,
         alpha=arguments.mask_alpha,
         scratches=arguments.detect_scratches,
+        looked_for=arguments.class_name or "",
         dilate=arguments.dilate,
         **given,
     )

@@ -3,16 +3,19 @@
 
 python masks.py strokes mask.png --size 256 --seed 3
 python masks.py scratches mask.png --picture photo.jpg
+python masks.py cam mask.png --picture photo.jpg --class "coffee mug"
 """
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 import cli
 from pictures import codecs, masks
 
-OF_PICTURES = ("scratches",)  # kinds that need a picture
+OF_PICTURES = ("scratches", "cam")  # kinds that need a picture
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     cli.flag(flags, "--fraction", type=cli.fraction, default=0.2, help="hidden by random [0.2]")
     cli.flag(flags, "--centerScale", type=float, default=0.25, help="margin of center [0.25]")
     cli.flag(flags, "--picture", type=Path, help=f"what {' and '.join(OF_PICTURES)} look at")
+    flags.add_argument("--class", dest="looked_for", help="of ImageNet, for cam [most probable]")
     cli.flag(flags, "--dilate", type=cli.non_negative_int, default=0, help="pixels [0]")
     return flags
 
@@ -39,8 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if (args.kind in OF_PICTURES) != bool(args.picture):
         raise ValueError(f"--picture FILE belongs to {' and '.join(OF_PICTURES)}, which need one")
     for number in range(args.count):
-        if args.picture:
+        if args.kind == "scratches":
             mask = masks.detect_scratches(codecs.read(args.picture), args.picture)
+        elif args.kind == "cam":
+            mask = _looked_at(codecs.read(args.picture), args.looked_for or "")
         else:
             mask = masks.make(
                 args.kind,
@@ -54,6 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             path = path.with_stem(f"{path.stem}_{number:04d}")
         codecs.write(path, masks.to_file(masks.dilate(mask, args.dilate)))
         print(path)
+
+
+def _looked_at(pixels: np.ndarray, name: str) -> np.ndarray:
+    cli.import_tensorflow()
+    from networks import looking
+
+    return looking.mask(pixels, name, tell=print)
 
 
 if __name__ == "__main__":

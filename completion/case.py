@@ -30,7 +30,8 @@ class Hole:
 
     A built-in mask is made on the model's square; files, transparency and scratches, as they are
     detected, count in the picture's own pixels, and so does dilate with them. With one of them,
-    kind counts for nothing.
+    kind counts for nothing. Kind "cam" is where an ImageNet network looks for the class looked_for,
+    see networks.looking, and shows: what it hides has been read.
     """
 
     kind: str = "center"
@@ -42,6 +43,7 @@ class Hole:
     alpha: bool = False
     dilate: int = 0
     scratches: bool = False
+    looked_for: str = ""
 
     @property
     def own(self) -> bool:
@@ -54,7 +56,8 @@ class Hole:
         return self.kind == "lowres" and not self.own
 
     def built_in(self, size: int) -> np.ndarray:
-        """The built-in mask, (size, size, 1). Raises ValueError for a bad option."""
+        """The built-in mask, (size, size, 1), unless it is cam. Raises ValueError for a bad
+        option."""
         options = (self.seed, self.fraction, self.center_scale)
         return masks.dilate(masks.make(self.kind, (size, size), *options), self.dilate)
 
@@ -243,7 +246,8 @@ def _whole(picture: codecs.Picture, matrix: np.ndarray, size: int, channels: int
 
 
 def _given_mask(path: Path, picture: codecs.Picture, hole: Hole) -> np.ndarray | None:
-    """The mask of a file or of transparency, (H, W, 1); None for a built-in one."""
+    """The mask of a file, of transparency or of what the picture shows, (H, W, 1); None for a
+    built-in one."""
     if hole.alpha:
         if picture.alpha is None:
             raise ValueError(f"{path}: has no transparency, which --mask-alpha takes as the hole")
@@ -254,6 +258,10 @@ def _given_mask(path: Path, picture: codecs.Picture, hole: Hole) -> np.ndarray |
         )
     elif hole.scratches:
         mask = masks.detect_scratches(picture.pixels, path)
+    elif hole.kind == "cam":
+        from networks import looking  # which loads TensorFlow
+
+        mask = looking.mask(picture.pixels, hole.looked_for)
     else:
         return None
     return masks.dilate(mask, hole.dilate)

@@ -47,7 +47,8 @@ class Job:
     suffix: str = "png"
 
     def __post_init__(self):
-        self.hole.built_in(self.completer.size)
+        if self.hole.kind != "cam":
+            self.hole.built_in(self.completer.size)
         if self.face_points is not None:
             points_matrix(self.face_points, self.completer.size)
 

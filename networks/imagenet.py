@@ -80,6 +80,13 @@ class Features(keras.Model):
         return maps if isinstance(maps, list) else [maps]
 
 
+def classifier() -> tuple[np.ndarray, np.ndarray]:
+    """What EfficientNet-lite0 makes of the means of its block "head": weights (1000, 1280) and
+    biases (1000,) of the logits of ImageNet's classes. Raises ValueError where they are missing."""
+    state = pytorch.read_state(lite0_file())
+    return state["_fc.weight"], state["_fc.bias"]
+
+
 def distance(
     a: Sequence[keras.KerasTensor], b: Sequence[keras.KerasTensor], norm: str = "l2"
 ) -> keras.KerasTensor:

@@ -29,8 +29,7 @@ def scratched(level: int, scale: int = 1) -> tuple[np.ndarray, np.ndarray]:
     return np.uint8(pixels + soft * (level - np.float32(pixels))), drawn > 0
 
 
-@pytest.mark.parametrize("scale", [1, 4])
-@pytest.mark.parametrize("level", [250, 5])
+@pytest.mark.parametrize(("level", "scale"), [(250, 1), (5, 1), (250, 4)])
 def test_scratches_are_found_and_little_else(level, scale):
     pixels, drawn = scratched(level, scale)
     hole = masks.detect_scratches(pixels)[..., 0] == 0
