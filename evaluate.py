@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure completions, or samples, against real pictures, and print one table."""
+"""Measure completions, mended pictures or samples against real ones, and print one table."""
 
 import argparse
 import json
@@ -23,6 +23,16 @@ Nobody whom --train shows is evaluated: {rule}.
 Give --train what the model was trained on, whatever the methods. None gets a hidden pixel."""
 
 
+MENDING = """methods, joined by commas:
+  network                 the model of --checkpoint-dir; network:fidelity=1:model=DIR
+                          changes how smooth it is, and takes another model
+  damaged                 nothing is done; a small picture is enlarged bicubically
+  bicubic                 from the means that lowres and mosaic leave
+  mean                    brightness as given, the colours that pictures of --train have on
+                          average at each place: for grey
+  ridge                   ridge regression from patches, fitted to --train"""
+
+
 def parser() -> argparse.ArgumentParser:
     from data import split
     from measuring import features
@@ -37,9 +47,17 @@ def parser() -> argparse.ArgumentParser:
     )
     samples = what.add_parser("samples", help="compare samples with real pictures as sets")
     _add_completion_flags(completion)
+    mending = what.add_parser(
+        "mending",
+        help="damage pictures and mend them, by several methods",
+        epilog=MENDING,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_mending_flags(mending)
     flag(samples, "--truncation", type=positive_float, default=1.0, help="z in [-T, T] (1)")
     for sub, train in (
         (completion, "what mean and ppca are fitted to"),
+        (mending, "what mean and ridge are fitted to"),
         (samples, "as many of these are measured too: as good as samples can be"),
     ):
         flag(sub, "--dataset", type=Path, help="folder of pictures, aligned as the model's")
@@ -83,15 +101,7 @@ def _add_completion_flags(parser: argparse.ArgumentParser) -> None:
         metavar="LIST",
         help="see below (default: best, telea, ns, biharmonic; with --train also mean and ppca)",
     )
-    flag(
-        parser,
-        "--picture",
-        type=Path,
-        metavar="FILE",
-        help="write a sheet of the first pictures: true, with the hole, a row for each method",
-    )
-    flag(parser, "--shown", type=positive_int, help="pictures on that sheet (8)")
-    flag(parser, "--enlarge", type=positive_int, help="pixels of the sheet for each (1)")
+    _add_sheet_flags(parser)
     flag(
         parser,
         "--generated",
@@ -106,6 +116,32 @@ def _add_completion_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_sheet_flags(parser: argparse.ArgumentParser) -> None:
+    flag(
+        parser,
+        "--picture",
+        type=Path,
+        metavar="FILE",
+        help="write a sheet of the first pictures: true, damaged, a row for each method",
+    )
+    flag(parser, "--shown", type=positive_int, help="pictures on that sheet (8)")
+    flag(parser, "--enlarge", type=positive_int, help="pixels of the sheet for each (1)")
+
+
+def _add_mending_flags(parser: argparse.ArgumentParser) -> None:
+    flag(parser, "--damage", help="as of train-pix2pix.py (default: the model's)")
+    flag(
+        parser,
+        "--methods",
+        type=_names,
+        default=["network", "damaged", "bicubic"],
+        metavar="LIST",
+        help="see below (default: network, damaged, bicubic)",
+    )
+    _add_sheet_flags(parser)
+    flag(parser, "--image-size", type=positive_int, help="(default: the model's, or 64)")
+
+
 def _names(text: str) -> list[str]:
     return [name for name in text.split(",") if name]
 
@@ -115,7 +151,8 @@ def main() -> int:
 
     arguments = parser().parse_args()
     _check(arguments)
-    found = _completion(arguments) if arguments.what == "completion" else _samples(arguments)
+    measure = {"completion": _completion, "mending": _mending, "samples": _samples}
+    found = measure[arguments.what](arguments)
     if arguments.json:
         settings = {name: _plain(value) for name, value in vars(arguments).items()}
         with replacing(arguments.json) as temporary:
@@ -142,7 +179,7 @@ def _check(arguments: argparse.Namespace) -> None:
                 raise ValueError(
                     f"{flag_} with --generated, which measures the model's own pictures"
                 )
-    for name in ("shown", "enlarge") if completion else ():
+    for name in ("shown", "enlarge") if arguments.what != "samples" else ():
         if getattr(arguments, name) and not arguments.picture:
             raise ValueError(f"--{name} is of the sheet that --picture FILE writes")
     for kind in arguments.mask if completion else ():
@@ -194,6 +231,46 @@ def _completion(arguments: argparse.Namespace) -> dict:
         codecs.write(arguments.picture, sheet)
     unread += max(len(chosen) - len(pictures.paths), 0)
     return _model_of(completer) | _counts(pictures, unread) | evaluation.report(truth, results)
+
+
+def _mending(arguments: argparse.Namespace) -> dict:
+    """Print the table of mended pictures; returns what --json holds."""
+    from completion.mending import Mender
+    from measuring import evaluation, features, mending, sheets
+    from pictures import codecs
+    from pictures.damage import Damage
+
+    menders = {}
+    for name in arguments.methods:
+        folder, _ = mending.parse(name)
+        if name.startswith("network"):
+            if not (folder or arguments.checkpoint_dir):
+                raise ValueError(f"method {name} takes a model: --checkpoint-dir DIR")
+            menders[name] = Mender.of(Path(folder or arguments.checkpoint_dir), warn=print)
+    mender = next(iter(menders.values()), None)
+    if not (mender or arguments.damage):
+        raise ValueError("--damage is needed where no network says it")
+    damage = Damage(arguments.damage or mender.damage.name)
+    size = arguments.image_size or (mender.size if mender else 64)
+    if wrong := [m for m in menders.values() if m.size != size]:
+        raise ValueError(f"--image-size {size}: {wrong[0].path} makes {wrong[0].size} pixels")
+    chosen, others = _paths(arguments)
+    pictures = evaluation.Pictures.read(chosen, size, mender.channels if mender else 3)
+    train, unread = _train(others, size, pictures.pixels.shape[3])
+    methods = mending.make(arguments.methods, damage, train, menders)
+    truth = evaluation.Truth(pictures, features.load(arguments.features))
+    results = list(mending.mend_all(truth, damage, methods, arguments.seed))
+    print(mending.table(results, pictures.people))
+    print(f"\n{evaluation.notes(truth)}")
+    if arguments.picture:
+        first = pictures.first(arguments.shown or 8).pixels
+        given = codecs.to_float(mending.damaged(first, damage, arguments.seed))
+        seen = codecs.to_bytes([damage.enlarged(picture) for picture in given])
+        group = [("true", first), (damage.name, seen)]
+        group += [(result.method, result.pixels[: len(first)]) for result in results]
+        codecs.write(arguments.picture, sheets.of_groups([group], arguments.enlarge or 1))
+    unread += len(chosen) - len(pictures.paths)
+    return _counts(pictures, unread) | evaluation.report(truth, results)
 
 
 def _completers(arguments: argparse.Namespace, specs) -> dict:

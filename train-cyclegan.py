@@ -7,6 +7,7 @@ import dataclasses
 from functools import cache
 from pathlib import Path
 
+import cli
 from cli import flag, non_negative_float, non_negative_int, positive_float, positive_int, run
 from training import course
 
@@ -61,13 +62,11 @@ def main() -> int:
     def target():
         from data.pipeline import open_dataset
 
-        return open_dataset(
-            arguments.target,
-            config.image_size,
-            config.channels,
-            crop=arguments.crop,
-            batch_size=1,
-        )
+        size, channels = config.image_size, config.channels
+        data = open_dataset(arguments.target, size, channels, crop=arguments.crop, batch_size=1)
+        for path, reason in data.skipped:
+            cli.pass_over(f"{path}: {reason}")
+        return data
 
     def build(batch_size, strategy):
         from translation.cyclegan import CycleGAN

@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+import cli
 from align import geometry
 from completion.faces import ANCHORS, face_matrices, outside
 from pictures import averages, codecs, masks, tone
@@ -259,7 +260,8 @@ def _given_mask(path: Path, picture: codecs.Picture, hole: Hole) -> np.ndarray |
     elif hole.scratches:
         mask = masks.detect_scratches(picture.pixels, path)
     elif hole.kind == "cam":
-        from networks import looking  # which loads TensorFlow
+        cli.import_tensorflow()
+        from networks import looking
 
         mask = looking.mask(picture.pixels, hole.looked_for)
     else:

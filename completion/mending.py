@@ -26,7 +26,7 @@ from translation import tiles
 from translation.cycle_recipe import DIRECTIONS, CycleConfig
 
 SURE = 0.3  # score from which on what a detector finds is mended, if it is not the only one
-WIDTH = 8  # squares computed at once
+WIDTH = 8  # squares computed at once; a single one is computed alone
 SOFT = 8  # a face's change fades out over this part of its square
 Network = Callable[[np.ndarray, float], np.ndarray]  # squares, fidelity -> squares
 
@@ -76,7 +76,8 @@ class Mender:
             model = Pix2Pix.restore(saved.path)
 
             def network(squares: np.ndarray, fidelity: float) -> np.ndarray:
-                return model.complete(squares, np.ones_like(squares[..., :1]), fidelity, WIDTH)
+                known = np.ones_like(squares[..., :1])
+                return model.complete(squares, known, fidelity, _width(squares))
 
             return network
 
@@ -99,7 +100,9 @@ class Mender:
             from translation.cyclegan import CycleGAN
 
             model = CycleGAN.restore(saved.path)
-            return lambda squares, _: model.translate(squares, DIRECTIONS[direction], WIDTH)
+            return lambda squares, _: model.translate(
+                squares, DIRECTIONS[direction], _width(squares)
+            )
 
         return cls(
             path=saved.path,
@@ -127,6 +130,10 @@ class Mender:
         return f"{self.path}: {what}, {of}, {self.size}x{self.size} pixels at once"
 
 
+def _width(squares: np.ndarray) -> int:
+    return 1 if len(squares) == 1 else WIDTH
+
+
 @dataclass(frozen=True)
 class Job:
     """What translate.py was asked for. Raises ValueError for what would fail with every picture."""
@@ -141,6 +148,10 @@ class Job:
     def __post_init__(self):
         if self.face_points is not None:
             points_matrix(self.face_points, self.mender.size)
+
+    @property
+    def of_faces(self) -> bool:
+        return self.face or self.face_points is not None
 
     def settings(self) -> dict:
         """All that decides a result and its file, for the report."""
@@ -172,7 +183,7 @@ def mended(job: Job, path: Path, picture: codecs.Picture) -> tuple[np.ndarray, d
     given = with_channels(picture.pixels, mender.channels)
     if mender.damage.name == "grey":  # whatever tint it has: the network knows none
         given = with_channels(with_channels(given, 1), mender.channels)
-    if job.face or job.face_points is not None:
+    if job.of_faces:
         matrices = _faces(job, path, picture.pixels)
         result = _with_faces(job, given, matrices)
         measured = {"faces": len(matrices)}
@@ -185,7 +196,7 @@ def mended(job: Job, path: Path, picture: codecs.Picture) -> tuple[np.ndarray, d
     else:
         result, measured = _tiled(job, given), {}
     off = [mender.damage.miss(*pair) for pair in _bands(result, given, mender.damage)]
-    blocks_moved = job.face and mender.damage.name.startswith("mosaic")
+    blocks_moved = job.of_faces and mender.damage.name.startswith("mosaic")
     if off[0] is not None and not blocks_moved:
         measured["off_by"] = max(off)
     return result, measured

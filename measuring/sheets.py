@@ -21,15 +21,21 @@ def sheet(
 
     For each kind of hole: a row of the true pictures, one with the hole, and one for each method.
     """
-    pictures = pictures.first(count)
-    rows: list[tuple[str, np.ndarray]] = []
+    pictures, groups = pictures.first(count), []
     for kind in dict.fromkeys(result.mask for result in results):
         cases = pictures.cases(kind, seed)
         holes = np.stack([np.where(c.square_mask > 0, c.square, 1) for c in cases])
         parts = [("true", pictures.pixels), (kind, codecs.to_bytes(holes))]
-        parts += [(r.method, r.pixels[:count]) for r in results if r.mask == kind]
-        for first in range(0, len(cases), COLUMNS):
-            rows += [(name, row[first : first + COLUMNS]) for name, row in parts]
+        groups.append(parts + [(r.method, r.pixels[:count]) for r in results if r.mask == kind])
+    return of_groups(groups, enlarge)
+
+
+def of_groups(groups: Sequence[Sequence[tuple[str, np.ndarray]]], enlarge: int) -> np.ndarray:
+    """Groups of rows, each a name and uint8 (N, S, S, C), in blocks of COLUMNS pictures."""
+    rows: list[tuple[str, np.ndarray]] = []
+    for group in groups:
+        for first in range(0, len(group[0][1]), COLUMNS):
+            rows += [(name, row[first : first + COLUMNS]) for name, row in group]
     columns = len(rows[0][1])
     return np.concatenate(
         [_labelled(name, row, columns=columns, enlarge=enlarge) for name, row in rows]

@@ -36,7 +36,7 @@ def activation(pixels: np.ndarray, wanted: int | None = None) -> tuple[np.ndarra
     sides = (max(PIXELS, round(side * factor / 32) * 32) for side in (height, width))
     small = codecs.resize(np.broadcast_to(pixels, (height, width, 3)), *sides)
     features = _network()(codecs.to_float(small)[None])[0].numpy()[0]  # (h, w, 1280)
-    weights, biases = imagenet.classifier()
+    weights, biases = _classifier()
     logits = features.mean(axis=(0, 1)) @ weights.T + biases
     chances = np.exp(logits - logits.max())
     found = int(logits.argmax()) if wanted is None else wanted
@@ -75,3 +75,6 @@ def _names() -> dict[int, str]:
 @cache
 def _network() -> imagenet.Features:
     return imagenet.features("efficientnet-lite0", blocks=("head",))
+
+
+_classifier = cache(imagenet.classifier)

@@ -9,7 +9,7 @@ from one_pass import ORIGINAL, pairs, pix2pix, shaken
 
 from data.drawn import drawn_faces
 from pictures import codecs, masks
-from pictures.damage import make_pairs
+from pictures.damage import CHOICES, make_pairs
 from training import losses
 from translation import pix2pix as module
 from translation.pix2pix import PENALTY_EVERY, Pix2Pix
@@ -142,6 +142,19 @@ def test_two_finite_steps_by_other_damage(eagerly, network, damage):
     model = pix2pix(**network, damage=damage, batch_size=4, whole=True, hinted=0.0)
     assert np.isfinite(list(stepped(model, 2).values())).all()
     assert all(np.isfinite(value).all() for value in everything(model).values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [64, 128])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("network", [{}, PAPER, RESNET], ids=["residual", "paper", "resnet"])
+def test_two_finite_steps_of_every_kind(network, channels, size):
+    """By every damage, of both sizes."""
+    values = {"image_size": size, "channels": channels, "batch_size": 4}
+    for damage in CHOICES[1:]:
+        if channels == 3 or damage not in ("grey", "sepia"):
+            model = pix2pix(**network, **values, damage=damage, whole=True, hinted=0.0)
+            assert np.isfinite(list(stepped(model, 2).values())).all(), damage
 
 
 def test_untrained_it_gives_what_it_gets():
