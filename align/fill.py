@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-from scipy.ndimage import distance_transform_edt
 
 from align import geometry
 from align.geometry import Box, block_means, bounds, cut, pieces, wider
@@ -69,6 +68,8 @@ def _membrane(mismatch: Piece, hole: np.ndarray) -> np.ndarray:
 
 def _coarse_correction(mismatch: Piece, hole: np.ndarray, block: int, method: str) -> np.ndarray:
     """What blending adds in the hole, (pixels, C), by way of means over blocks of pixels."""
+    from scipy.ndimage import distance_transform_edt  # which only large holes need
+
     field = _block_field(mismatch, hole, block=block, method=method)
     reach = 2 * block  # over which fine detail fades out
 

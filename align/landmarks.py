@@ -1,6 +1,8 @@
 """Faces and their 68 landmarks, found by dlib; its models are loaded on first use.
 
-The 68-point predictor was trained on iBUG 300-W, whose licence excludes commercial use.
+The 68-point predictor was trained on iBUG 300-W, whose licence excludes commercial use. The
+detector is dlib's own (Boost Software License), saved as a file: the library keeps it compressed,
+and takes half a second of a processor to read it.
 """
 
 import importlib.util
@@ -12,6 +14,7 @@ import cv2
 import dlib
 import numpy as np
 
+DETECTOR = Path(__file__).with_name("frontal_faces.svm")  # dlib.get_frontal_face_detector().save
 PREDICTOR_FILE = "shape_predictor_68_face_landmarks.dat"
 DETECTION_SIDE = 1600  # pixels; a larger photograph is reduced to it for the detection
 UPSAMPLE = 1  # as OpenFace: twice the size, so that faces of 40 pixels are found
@@ -95,7 +98,7 @@ def predictor_path(given: Path | str | None = None) -> Path:
 
 @cache
 def _detector() -> dlib.fhog_object_detector:
-    return dlib.get_frontal_face_detector()
+    return dlib.fhog_object_detector(str(DETECTOR))
 
 
 @cache

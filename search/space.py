@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self
 
 import numpy as np
-import scipy.special
 
 from search.steps import dot
 
@@ -56,11 +55,13 @@ class Cube:
         """On a straight line z would come near 0, where training drew none, and pictures all be
         alike. Here coordinates are made normal, turned into each other along a quarter of a circle,
         and made uniform again."""
+        from scipy import special  # slow to import, and no search needs it
+
         ends = np.stack([one, other]) / truncation
-        normal = scipy.special.ndtri(np.clip((ends + 1) / 2, 1e-6, 1 - 1e-6).astype(np.float64))
+        normal = special.ndtri(np.clip((ends + 1) / 2, 1e-6, 1 - 1e-6).astype(np.float64))
         angle = np.pi / 2 * shares[:, None]
         turned = np.cos(angle) * normal[0] + np.sin(angle) * normal[1]
-        return (2 * scipy.special.ndtr(turned) - 1) * truncation
+        return (2 * special.ndtr(turned) - 1) * truncation
 
 
 @dataclass(frozen=True, eq=False)

@@ -161,6 +161,11 @@ def test_all_faces_and_skip_multi(photographs, tmp_path):
     assert not list((tmp_path / "one").glob("*.png"))
 
 
+def test_the_detector_in_a_file_is_that_of_the_library(tmp_path):
+    landmarks.dlib.get_frontal_face_detector().save(str(tmp_path / "own.svm"))
+    assert (tmp_path / "own.svm").read_bytes() == landmarks.DETECTOR.read_bytes()
+
+
 def test_a_large_photograph_is_detected_on_a_reduced_copy(photograph, monkeypatch):
     [small] = landmarks.find_faces(photograph)
     monkeypatch.setattr(landmarks, "DETECTION_SIDE", 250)
