@@ -90,7 +90,8 @@ class StyleConfig:
     def difference(self, other: "StyleConfig", any_size: bool = False) -> str | None:
         """The first field in which two networks differ, in words; any_size: but for their pictures'
         size, as weights fit all."""
-        for name in ("image_size", "network", "styles", "norm", "filters", "residual", "extractor"):
+        names = ("image_size", "network", "styles", "norm", "filters", "residual", "extractor")
+        for name in (*names, "encoder_blocks"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs and not (any_size and name in ("image_size", "styles")):
                 return f"{name} is {mine}, here it is {theirs}"
