@@ -19,7 +19,7 @@ def transformation(config: StyleConfig, seed: int = 0) -> keras.Model:
 
     H and W are multiples of 4. The image transformation network of Johnson et al. (arXiv
     1603.08155): F filters of 9x9, halved twice to 4 F, residual blocks, doubled twice, 9x9; tanh.
-    Unlike theirs it adds to the picture, where the search starts too: it need not learn to repeat.
+    Unlike theirs its last convolution sees the picture too, and need not learn to repeat it.
     """
     conv = _Convolutions(seed)
     picture, shares = inputs = [
@@ -42,7 +42,7 @@ def transformation(config: StyleConfig, seed: int = 0) -> keras.Model:
     for level in (1, 0):
         x = layers.UpSampling2D()(x)
         x = layers.ReLU()(normed(x, config.filters * 2**level, f"up{level}"))
-    x = layers.Add()([picture, conv(x, 3, "out", kernel=9)])
+    x = conv(layers.Concatenate()([x, picture]), 3, "out", kernel=9)
     x = layers.Activation("tanh", name="tanh")(x)
     return keras.Model(inputs, x, name="transformation")
 
@@ -53,8 +53,8 @@ def decoder(
     """[pixels (N, H, W, 3), *maps (N, H/s, W/s, C), one for each of channels and strides s, the
     coarsest last] -> pictures (N, H, W, 3) in [-1, 1].
 
-    From the coarsest map it doubles until the next one's size, and takes that in beside; what comes
-    of it is added to the pixels. Huang and Belongie (arXiv 1703.06868) decode one map alone, of 512
+    From the coarsest map it doubles until the next one's size, and takes that in beside, in the end
+    the pixels. Huang and Belongie (arXiv 1703.06868) decode one map alone, of 512
     channels; one of few channels holds too little of a picture.
     """
     conv = _Convolutions(seed)
@@ -72,7 +72,7 @@ def decoder(
         x, stride = layers.UpSampling2D()(x), stride // 2
         if stride in finer:
             x = layers.Concatenate()([x, finer[stride]])
-    x = layers.Add()([pixels, conv(x, 3, "out")])
+    x = conv(layers.Concatenate()([x, pixels]), 3, "out")
     x = layers.Activation("tanh", name="tanh")(x)
     return keras.Model(inputs, x, name="decoder")
 
