@@ -173,18 +173,22 @@ def must_exist(folder: Path) -> None:
 
 def default_folders(kind: str | None = None, pixels: float = math.inf) -> list[Path]:
     """Where models are when none is named: what was trained here, then what ships, last what is
-    larger than the pictures, of so many pixels a side; kind: of that kind alone. Raises ValueError
-    where there is none."""
+    larger than the pictures, of so many pixels a side; kind: of that kind alone. Those that undo
+    other damage than holes are left out. Raises ValueError where there is none."""
 
     def excess(path: Path) -> float:
         return max(config_of(path).get("image_size", 64) - pixels, 0)
 
     places = [*map(Path, TRAINED), *sorted(SHIPPED, key=excess)]
-    found = [
-        path
-        for path in places
-        if exists(path) and kind in (None, config_of(path).get("kind", "dcgan"))
-    ]
+
+    def serves(path: Path) -> bool:
+        config = config_of(path)
+        return kind in (None, config.get("kind", "dcgan")) and config.get("damage") in (
+            None,
+            "hole",
+        )
+
+    found = [path for path in places if exists(path) and serves(path)]
     if not found:
         raise ValueError(
             f"no model: ./{' and ./'.join(TRAINED)} hold none and none ships; train one with "

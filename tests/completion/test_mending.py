@@ -15,6 +15,7 @@ from completion import mending, restore
 from data.drawn import drawn_faces
 from pictures import codecs
 from pictures.damage import Damage
+from training import checkpoint
 
 SIZE = 32
 ASTRONAUT = ROOT / "examples" / "astronaut.jpg"
@@ -217,3 +218,12 @@ def test_a_model_folder_says_what_it_mends(call, pictures, tmp_path):
     assert result.shape == (100, 162, 3)
     with pytest.raises(ValueError, match="model: mends lowres:2, which translate.py does"):
         restore(tmp_path / "model")
+
+
+def test_complete_py_by_default_leaves_it_out(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for damage in ("grey", "hole"):
+        folder = tmp_path / "checkpoint-pix2pix"
+        checkpoint.save(folder, {"kind": "pix2pix", "damage": damage}, {"a": np.zeros(1)})
+        found = checkpoint.default_folders("pix2pix")[0]
+        assert (found == folder.relative_to(tmp_path)) == (damage == "hole")
