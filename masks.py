@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import cli
-from pictures import codecs, masks
+from pictures import averages, codecs, masks
 
 OF_PICTURES = ("scratches", "cam")  # kinds that need a picture
 
@@ -31,7 +31,19 @@ def parser() -> argparse.ArgumentParser:
     cli.flag(flags, "--count", type=cli.positive_int, default=1, help="number of masks [1]")
     cli.flag(flags, "--fraction", type=cli.fraction, default=0.2, help="hidden by random [0.2]")
     cli.flag(flags, "--centerScale", type=float, default=0.25, help="margin of center [0.25]")
-    cli.flag(flags, "--picture", type=Path, help=f"what {' and '.join(OF_PICTURES)} look at")
+    cli.flag(
+        flags,
+        "--picture",
+        type=Path,
+        help=f"whose mask it is; {' and '.join(OF_PICTURES)} look at it",
+    )
+    cli.flag(
+        flags,
+        "--mosaic",
+        type=cli.positive_int,
+        metavar="N",
+        help="write the picture instead, its hole in blocks of N pixels",
+    )
     flags.add_argument("--class", dest="looked_for", help="of ImageNet, for cam [most probable]")
     cli.flag(flags, "--dilate", type=cli.non_negative_int, default=0, help="pixels [0]")
     return flags
@@ -39,27 +51,40 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     args = parser().parse_args(arguments)
-    size = (args.height or args.size, args.width or args.size)
-    if (args.kind in OF_PICTURES) != bool(args.picture):
-        raise ValueError(f"--picture FILE belongs to {' and '.join(OF_PICTURES)}, which need one")
+    for name, wants in ((args.kind, args.kind in OF_PICTURES), ("--mosaic", bool(args.mosaic))):
+        if wants and not args.picture:
+            raise ValueError(f"{name} takes a picture: --picture FILE")
+    pixels = codecs.read(args.picture) if args.picture else None
     for number in range(args.count):
-        if args.kind == "scratches":
-            mask = masks.detect_scratches(codecs.read(args.picture), args.picture)
-        elif args.kind == "cam":
-            mask = _looked_at(codecs.read(args.picture), args.looked_for or "")
-        else:
-            mask = masks.make(
-                args.kind,
-                size,
-                seed=args.seed + number,
-                fraction=args.fraction,
-                center_scale=args.center_scale,
-            )
+        mask = masks.dilate(_mask(args, pixels, number), args.dilate)
         path = args.out
         if args.count > 1:
             path = path.with_stem(f"{path.stem}_{number:04d}")
-        codecs.write(path, masks.to_file(masks.dilate(mask, args.dilate)))
+        codecs.write(
+            path, _in_blocks(pixels, mask, args.mosaic) if args.mosaic else masks.to_file(mask)
+        )
         print(path)
+
+
+def _mask(args: argparse.Namespace, pixels: np.ndarray | None, number: int) -> np.ndarray:
+    if args.kind == "scratches":
+        return masks.detect_scratches(pixels, args.picture)
+    if args.kind == "cam":
+        return _looked_at(pixels, args.looked_for or "")
+    size = (args.height or args.size, args.width or args.size)
+    return masks.make(
+        args.kind,
+        size if pixels is None else pixels.shape[:2],
+        seed=args.seed + number,
+        fraction=args.fraction,
+        center_scale=args.center_scale,
+    )
+
+
+def _in_blocks(pixels: np.ndarray, mask: np.ndarray, block: int) -> np.ndarray:
+    """The picture, uint8 (H, W, C), with the means of blocks where its hole is."""
+    means = averages.blocks(averages.block_means(pixels, block), block, pixels.shape)
+    return np.where(mask == 0, means, pixels)
 
 
 def _looked_at(pixels: np.ndarray, name: str) -> np.ndarray:

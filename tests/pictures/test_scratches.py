@@ -3,7 +3,6 @@
 import cv2
 import numpy as np
 import pytest
-from processes import ROOT
 
 import masks as script
 from pictures import codecs, masks
@@ -51,7 +50,18 @@ def test_masks_py_writes_what_is_found(tmp_path, capsys):
     assert capsys.readouterr().out == f"{out}\n"
     found = masks.detect_scratches(scratched(250)[0])
     np.testing.assert_array_equal(masks.from_file(out), found)
-    with pytest.raises(ValueError, match="--picture FILE belongs to scratches"):
-        script.main(["center", str(out), "--picture", str(ROOT / "examples/astronaut.jpg")])
-    with pytest.raises(ValueError, match="--picture FILE belongs to scratches"):
+    with pytest.raises(ValueError, match="scratches takes a picture: --picture FILE"):
         script.main(["scratches", str(out)])
+    with pytest.raises(ValueError, match="--mosaic takes a picture: --picture FILE"):
+        script.main(["center", str(out), "--mosaic", "8"])
+
+
+def test_masks_py_shows_a_hole_in_blocks(tmp_path):
+    codecs.write(tmp_path / "cup.png", CUP)
+    out = tmp_path / "out.png"
+    script.main(["center", str(out), "--picture", str(tmp_path / "cup.png"), "--mosaic", "25"])
+    made = codecs.read(out)
+    np.testing.assert_array_equal(made[:75], CUP[:75])
+    block = CUP[75:100, 100:125].mean(axis=(0, 1))
+    np.testing.assert_allclose(made[80, 110], block, atol=1)
+    assert not np.ptp(made[75:100, 100:125], axis=(0, 1)).any()
