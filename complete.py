@@ -71,7 +71,14 @@ def _add_hole(hole) -> None:
         default="center",
         help="(%(default)s); cam: where an ImageNet network looks for --class",
     )
-    flag(hole, "--class", dest="class_name", help="of ImageNet, with cam (the most probable one)")
+    flag(
+        hole,
+        "--class",
+        dest="class_name",
+        metavar="NAME",
+        help="with cam, of ImageNet (the most probable one); else, of a model of classes, the one "
+        "to search in (the one that fits best)",
+    )
     flag(hole, "--centerScale", type=float, help=f"margin of center ({Hole.center_scale})")
     flag(hole, "--fraction", type=fraction, help=f"hidden by random ({Hole.fraction})")
     flag(given, "--mask", type=Path, help="mask file, white = hole, or a folder of them by name")
@@ -153,6 +160,13 @@ def _add_search(find) -> None:
     flag(find, "--hmcAnneal", type=positive_float)
     flag(find, "--clip", choices=latent.CLIPS, help="what happens to z outside of [-1, 1]")
     flag(find, "--prior-weight", type=non_negative_float, help="of |z|^2, with --clip none")
+    flag(
+        find,
+        "--as",
+        dest="as_class",
+        metavar="NAME",
+        help="of a model of classes: the one to show what is found in",
+    )
     flag(
         find,
         "--per-layer",
@@ -245,6 +259,8 @@ def main() -> int:
     paths = inputs(arguments.imgs, arguments.out_dir, [*others])
     preset = PRESETS[arguments.preset]
     given = {k: v for k, v in vars(arguments).items() if k in fields(preset) and v is not None}
+    if hole.looked_for:
+        del given["class_name"]  # is of ImageNet
     options = with_changes(preset, given)
     method = arguments.method or _asked_for(arguments, given)
     folder = _folder(arguments, completion.METHODS.get(method), paths)
@@ -329,8 +345,6 @@ def _hole(arguments: argparse.Namespace):
                 f"--{name.replace('_', '-')} has no effect; it belongs to --mask-type {kind}"
             )
         given[name] = value
-    if arguments.class_name and built_in != "cam":
-        raise ValueError("--class has no effect; it belongs to --mask-type cam")
     if built_in == "lowres" and arguments.guide not in (None, "auto", "none"):
         raise ValueError(f"--guide {arguments.guide} has no effect with --mask-type lowres")
     return Hole(
@@ -339,7 +353,7 @@ def _hole(arguments: argparse.Namespace):
         paint=arguments.mask_hole,
         alpha=arguments.mask_alpha,
         scratches=arguments.detect_scratches,
-        looked_for=arguments.class_name or "",
+        looked_for=(built_in == "cam" and arguments.class_name) or "",
         dilate=arguments.dilate,
         **given,
     )

@@ -1,5 +1,6 @@
 """The DCGAN: one class that trains, samples and completes."""
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -9,15 +10,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import ops
 from networks import dcgan, imagenet, stylegan
 from networks.config import Config
-from networks.folding import fold, folded
+from networks.inference import Inference, batch_width
 from pictures import codecs, grids
 from search import latent, starts
 from search.linear import LinearModel
 from search.objective import Objective
-from search.space import Cube, Mapped, Space
+from search.space import Space
 from training import checkpoint, devices, losses
 from training.adversarial import Adversaries
 from training.loop import Preview
@@ -42,7 +42,6 @@ class DCGAN:
     ):
         recipe.must_suit(config)
         self.config, self.recipe = config, recipe
-        self._space: Space = Cube(config.z_dim)
         strategy = strategy or tf.distribute.get_strategy()
         with strategy.scope():
             networks = stylegan if config.architecture == "style" else dcgan
@@ -71,8 +70,9 @@ class DCGAN:
             },
             strategy=strategy,
         )
-        self._inference: tuple[keras.Model, keras.Model] | None = None
-        self._folded = None  # the version of the weights that it was made from
+        self.label: int | None = None  # of the class that is given; see `given`
+        self._given: dict[str, DCGAN] = {}
+        self._inference: Inference | None = None
         self._traced: dict = {}
         self._seen: dict = {}  # in the latest step: pictures, z and logits
 
@@ -88,77 +88,47 @@ class DCGAN:
 
     # Inference
 
-    def inference(self) -> tuple[keras.Model, keras.Model]:
-        """Generator (its average where there is one), of latents of the space, and discriminator,
-        with norms folded in.
-
-        They follow the weights.
-        """
-        trained = self.average or self.generator
-        style = self.config.architecture == "style"
+    def inference(self) -> Inference:
+        """Generator (its average where there is one) and discriminator with norms folded in; they
+        follow the weights. Raises ValueError for a model of classes; see `given`."""
+        if self.config.classes and self.label is None:
+            raise ValueError(f"no class is given; choose from {', '.join(self.config.classes)}")
         if self._inference is None:
-            made = stylegan.synthesis(trained) if style else trained
-            dense = ops.ColumnDense if style else keras.layers.Dense
-            self._folds = [
-                (made, folded(made, ops.ColumnDense)),
-                (self.discriminator, folded(self.discriminator, dense)),
-            ]
-            generator, discriminator = (target for _, target in self._folds)
-            if style:
-                generator = stylegan.of_latents(generator, self.config)
-            self._inference = generator, discriminator
-            self._forward = [  # traced: op by op, a small network costs ten times as much
-                tf.function(partial(network, training=False), autograph=False)
-                for network in self._inference
-            ]
-        if self._folded != self.state.version:
-            for network, target in self._folds:
-                fold(network, target)
-            if style:
-                self._space = self._fitted_space(trained)
-            self._folded = self.state.version
+            networks = self.average or self.generator, self.discriminator
+            self._inference = Inference(self.config, *networks, self.label)
+        self._inference.follow(self.state.version)
         return self._inference
 
-    def _fitted_space(self, trained: keras.Model) -> Mapped:
-        """Of the w's of a style-based generator, which the network of inference takes whitened."""
-        forward = tf.function(stylegan.mapping(trained), autograph=False, reduce_retracing=True)
+    def given(self, name: str) -> "DCGAN":
+        """This model, of one of its classes: it samples and completes, and follows the weights."""
+        names = self.config.classes
+        if name not in names:
+            raise ValueError(f"class is {name!r}; choose from {', '.join(names) or 'none'}")
+        if name not in self._given:
+            view = copy.copy(self)
+            view.label, view._inference, view._traced = names.index(name), None, {}
+            self._given[name] = view
+        return self._given[name]
 
-        def mapped(z: np.ndarray) -> np.ndarray:
-            return self._in_batches(forward, z, width=min(len(z), 256))
-
-        space = Mapped.fit(mapped, self.config.z_dim)
-        per_layer = self._inference[0].get_layer("per_layer")
-        per_layer.mean.assign(space.mean)
-        per_layer.root.assign(space.root)
-        return space
+    def each(self) -> list["DCGAN"]:
+        """The model given each of its classes, or alone itself, where there are none or one is
+        given."""
+        names = self.config.classes if self.label is None else ()
+        return [self.given(name) for name in names] or [self]
 
     @property
     def space(self) -> Space:
         """Where its latents live: z's, or the whitened w's of a style-based generator."""
-        if self.config.architecture == "style":
-            self.inference()
-        return self._space
+        return self.inference().space
 
     def generate(self, z: np.ndarray, width: int | None = None) -> np.ndarray:
-        """Latents (N, Z) of the space -> float32 images (N, S, S, C) in [-1, 1], by the generator
-        at inference, its average where there is one. width: as for `complete`."""
-        self.inference()
-        return self._in_batches(self._forward[0], z, width)
+        """Latents (N, Z) of the space -> float32 images (N, S, S, C) in [-1, 1]. width: as for
+        `complete`."""
+        return self.inference().generate(z, width)
 
     def logits(self, pictures: np.ndarray) -> np.ndarray:
-        """D's logits (N,) of float images (N, S, S, C) in [-1, 1], with inference batch norm."""
-        self.inference()
-        return self._in_batches(self._forward[1], pictures)[:, 0]
-
-    @staticmethod
-    def _in_batches(forward: Callable, inputs: np.ndarray, width: int | None = None) -> np.ndarray:
-        count = len(inputs)
-        width = width or batch_width(count)
-        padded = np.zeros((count + -count % width, *inputs.shape[1:]), np.float32)
-        padded[:count] = inputs
-        chunks = np.split(padded, len(padded) // width)
-        outputs = [forward(tf.constant(chunk)).numpy() for chunk in chunks]
-        return np.concatenate(outputs)[:count]
+        """D's logits (N,) of float images (N, S, S, C) in [-1, 1]; their mean over the classes."""
+        return np.mean([model.inference().logits(pictures) for model in self.each()], axis=0)
 
     def draw(self, count: int, seed: int = 0, truncation: float = 1.0) -> np.ndarray:
         """`count` latents (count, Z) of the space; number i depends on the seed and i alone."""
@@ -167,14 +137,19 @@ class DCGAN:
         return np.array(rows, np.float32)
 
     def sample(self, count: int, seed: int = 0, truncation: float = 1.0) -> np.ndarray:
-        """`count` generated images, float32 (count, S, S, C) in [-1, 1]."""
-        return self.generate(self.draw(count, seed, truncation))
+        """`count` generated images, float32 (count, S, S, C) in [-1, 1], of one class after the
+        other."""
+        models = self.each()
+        made = [model.generate(model.draw(count, seed, truncation)) for model in models]
+        numbers = np.arange(count)
+        return np.stack(made)[numbers % len(models), numbers]
 
     # One training step
 
-    def step(self, real, step: tf.Tensor) -> dict[str, tf.Tensor]:
+    def step(self, batch, step: tf.Tensor) -> dict[str, tf.Tensor]:
         """One step as train_step's; returns its losses, keeps for `preview` what they are of."""
-        measured = self.train_step(real, step)
+        measured = self.train_step(batch, step)
+        real = batch[0] if self.config.classes else batch
         names = ("z", "real_logits", "fake_logits")
         self._seen = {"real": real} | {name: measured.pop(name) for name in names}
         return measured
@@ -201,7 +176,8 @@ class DCGAN:
     def train_step(self, real, step: tf.Tensor, z=None) -> dict[str, tf.Tensor]:
         """D's steps, then G's with the same z; returns losses, the last z, and D's logits.
 
-        real: float32 (d_steps * N, S, S, C) in [-1, 1], per replica. step: int32 scalar; with
+        real: float32 (d_steps * N, S, S, C) in [-1, 1], per replica; of a model of classes, with
+        those, float32 (d_steps * N, K), 1 for each one's. step: int32 scalar; with
         recipe.seed it decides every draw. z: (N, z_dim), drawn unless given.
         """
         self.state.changed()
@@ -230,7 +206,8 @@ class DCGAN:
         self, z: tf.Tensor, task: "Task", objective: Objective
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Contextual and complete loss, each (N,), at z (N, z_dim), with inference batch norm."""
-        g, d = self.inference()
+        networks = self.inference()
+        g, d = networks.generator, networks.discriminator
         generated = g(z, training=False)
         contextual = losses.contextual_loss(generated, task.pictures, task.weights, objective.norm)
         if objective.lowres:
@@ -368,14 +345,6 @@ class Task(NamedTuple):
         padded = [tf.pad(part, [[0, missing], [0, 0], [0, 0], [0, 0]]) for part in self]
         count = len(padded[0]) // width
         return [Task(*parts) for parts in zip(*(tf.split(p, count) for p in padded), strict=True)]
-
-
-def batch_width(count: int) -> int:
-    """How many of `count` images are evaluated at once: 1 if there is one, else always the same.
-
-    On a CPU 8 take 3% longer per image than 32, and fewer are wasted on padding.
-    """
-    return 1 if count == 1 else 64 if tf.config.list_physical_devices("GPU") else 8
 
 
 def _adam(learning_rate: float, beta1: float) -> keras.optimizers.Adam:

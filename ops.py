@@ -33,7 +33,8 @@ class ColumnDense(keras.layers.Dense):
     """A dense layer that multiplies by_columns."""
 
     def call(self, inputs, training=None):
-        return by_columns(inputs, self.kernel) + self.bias
+        product = by_columns(inputs, self.kernel)
+        return product + self.bias if self.use_bias else product
 
 
 def moments(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -197,3 +198,27 @@ class Gain(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+
+class ScaleAndShift(keras.layers.Layer):
+    """Of each picture's channels: [x (N, H, W, C), gains (N, C), shifts (N, C)] -> x (1 + gain) +
+    shift."""
+
+    def call(self, inputs):
+        x, gain, shift = inputs
+        return x * (1 + gain[:, None, None]) + shift[:, None, None]
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0]
+
+
+class Chosen(keras.layers.Layer):
+    """[classes (N, K), x_1 (N, ...), ..., x_K (N, ...)] -> of each row that of its class."""
+
+    def call(self, inputs):
+        classes, *x = inputs
+        together = tf.stack(x, axis=1)  # (N, K, ...)
+        return tf.gather(together, tf.argmax(classes, axis=1), axis=1, batch_dims=1)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[1]

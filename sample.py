@@ -2,7 +2,8 @@
 """Pictures that a trained DCGAN makes: a grid, single files, a walk, arithmetic, a memory check.
 
 Samples are numbered, in a grid row by row from 0. --numbers picks some of them, and --arithmetic
-takes three such lists: A B C shows the samples of mean(A) - mean(B) + mean(C).
+takes three such lists: A B C shows the samples of mean(A) - mean(B) + mean(C). Of a model of
+classes a grid shows pairs: in each row one sample, in each column a class.
 """
 
 import argparse
@@ -27,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
         "--out",
         type=Path,
         help="a picture, or a folder for one file per sample "
-        "(default: samples/grid.png, walk.gif, arithmetic.png or nearest.png)",
+        "(default: samples/grid.png, walk.gif, or a name like arithmetic.png)",
     )
     flag(
         p,
@@ -42,8 +43,10 @@ def parser() -> argparse.ArgumentParser:
         "--truncation",
         type=positive_float,
         default=1.0,
-        help="z in [-T, T]; below 1 more alike, more usual (%(default)s)",
+        help="z in [-T, T], of styles so far from their mean; below 1 more alike, more usual "
+        "(%(default)s)",
     )
+    flag(p, "--class", dest="class_name", metavar="NAME", help="samples of this class alone")
     _add_modes(p)
     return p
 
@@ -60,6 +63,15 @@ def _add_modes(p: argparse.ArgumentParser) -> None:
         type=_numbers,
         metavar=("A", "B", "C"),
         help="vector arithmetic on mean z's, as in the DCGAN paper's figure 7",
+    )
+    flag(
+        modes,
+        "--mix",
+        nargs=2,
+        type=_numbers,
+        metavar=("A", "B"),
+        help="of a style-based model: in each row coarse styles of a sample of A, in each column "
+        "fine ones of B",
     )
     flag(
         modes,
@@ -96,7 +108,9 @@ def main() -> int:
     from pictures import codecs, files, grids
     from training import checkpoint
 
-    mode = next((m for m in ("walk", "arithmetic", "nearest") if getattr(arguments, m)), "grid")
+    mode = next(
+        (m for m in ("walk", "arithmetic", "mix", "nearest") if getattr(arguments, m)), "grid"
+    )
     name = "walk.gif" if mode == "walk" else f"{mode}.png"
     out = arguments.out or Path("samples") / name
     wrong = out.suffix.lower() not in grids.ANIMATIONS if mode == "walk" else not out.suffix
@@ -109,7 +123,9 @@ def main() -> int:
     cli.import_tensorflow()
     from model import DCGAN
 
-    model = DCGAN.restore(folder, warn=print)
+    model = _of_class(
+        DCGAN.restore(folder, warn=print), arguments, alone=mode != "grid" or not out.suffix
+    )
     count = arguments.count or (8 if mode in ("walk", "nearest") else 64)
     numbers = arguments.numbers or list(range(count))
 
@@ -127,6 +143,8 @@ def main() -> int:
         columns = [latents(chosen) for chosen in arguments.arithmetic]
         codecs.write(out, sampling.arithmetic(model, *columns, arguments.seed))
         print(_of_change(sampling.change(model, *columns)))
+    elif mode == "mix":
+        codecs.write(out, sampling.mixed(model, *(latents(chosen) for chosen in arguments.mix)))
     elif mode == "nearest":
         samples = codecs.to_bytes(model.generate(latents(numbers)))
         readable, pictures = gallery.read_all(paths, *samples.shape[2:])
@@ -136,6 +154,9 @@ def main() -> int:
                 samples, numbers, paths=readable, pictures=pictures, arguments=arguments
             ),
         )
+    elif out.suffix and len(model.each()) > 1:
+        pairs = sampling.pairs(model, numbers, arguments.seed, arguments.truncation)
+        codecs.write(out, grids.grid(codecs.to_bytes(pairs), len(model.each())))
     elif out.suffix:
         codecs.write(out, grids.grid(codecs.to_bytes(model.generate(latents(numbers)))))
     else:
@@ -143,6 +164,16 @@ def main() -> int:
             sampling.write_each(model, latents(numbers), numbers=numbers, folder=out)
     print(out)
     return cli.status(len(paths) - len(readable), len(paths))
+
+
+def _of_class(model, arguments: argparse.Namespace, alone: bool):
+    """The model given the class that is asked for. Raises ValueError for another's name, and where
+    none is asked for and one has to be; alone: where no pairs can be shown."""
+    if arguments.class_name:
+        return model.given(arguments.class_name)
+    if alone and model.config.classes:
+        raise ValueError(f"choose a --class: {', '.join(model.config.classes)}")
+    return model
 
 
 def _of_change(change) -> str:

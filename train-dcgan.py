@@ -17,7 +17,7 @@ from training import course
 
 
 def parser() -> argparse.ArgumentParser:
-    from networks.config import ARCHITECTURES, D_NORMS, G_NORMS, PRECISIONS
+    from networks.config import ARCHITECTURES, CONDITIONS, D_NORMS, G_NORMS, PRECISIONS
     from training.recipe import LOSSES, PRESETS, describe_presets
 
     p = argparse.ArgumentParser(
@@ -28,6 +28,14 @@ def parser() -> argparse.ArgumentParser:
     data = course.add_data_flags(p, dataset="lfw-aligned-64")
     flag(data, "--image_size", type=int, help="side in pixels: 16, 32, 64, 128 or 256")
     flag(data, "--channels", type=int, help="1 (grey) or 3")
+    flag(
+        data,
+        "--classes",
+        nargs="?",
+        const="",
+        metavar="CSV",
+        help="pictures have classes: the sub-folders they lie in, or those of lines name,class",
+    )
 
     recipe = p.add_argument_group("recipe (flags win over the preset)")
     flag(recipe, "--preset", choices=PRESETS, default="best", help="(default: %(default)s)")
@@ -74,6 +82,20 @@ def parser() -> argparse.ArgumentParser:
         metavar="SIDE",
         help="self-attention in both networks where maps have this side in pixels, 32 for example",
     )
+    flag(
+        recipe,
+        "--condition",
+        choices=CONDITIONS[1:],
+        help="with --classes: joined to z and to the image, or by norms and projection (norm)",
+    )
+    flag(
+        recipe,
+        "--coupled",
+        type=positive_int,
+        metavar="N",
+        help="instead of --condition: the last N layers of the generator and the first N of the "
+        "discriminator are each class's own",
+    )
     flag(recipe, "--precision", choices=PRECISIONS, help="bfloat16 is for GPUs")
     flag(recipe, "--seed", type=non_negative_int, help="decides weights, order and draws")
 
@@ -87,8 +109,13 @@ def _policies(text: str) -> tuple[str, ...]:
 
 def main() -> int:
     arguments = parser().parse_args()
+    from data import classes
     from training.recipe import from_flags
 
+    known = None
+    if arguments.classes is not None:
+        known = classes.read(course.find_dataset(arguments), arguments.classes or None)
+        arguments.classes = known.names
     config, recipe = from_flags(arguments)
 
     def build(batch_size, strategy):
@@ -110,6 +137,7 @@ def main() -> int:
         watch=watch,
         batches_per_step=recipe.d_steps,
         parts=recipe.accumulate,
+        classes=known,
         mirrored="flip" in recipe.augment,
         use="./complete.py PICTURES",
     )

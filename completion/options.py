@@ -20,7 +20,9 @@ class Options:
     guide: what says what to expect in the hole, "linear" the linear model of the training pictures,
     "auto" the best that a model has; fidelity: of a network's result, from 0, sharp, to 1, smooth
     and nearer to the truth on average; keep_tone: whether toned pictures, sepia or grey, stay so;
-    per_layer: whether a search of a style-based model is over a style for each layer (W+).
+    per_layer: whether a search of a style-based model is over a style for each layer (W+);
+    class_name: the class to search in, of a model of classes, "" for the one that fits best;
+    as_class: the class to show what was found in, "" for the same.
     """
 
     search: latent.Search = latent.Search()
@@ -33,6 +35,8 @@ class Options:
     fidelity: float = 0.0
     keep_tone: bool = False
     per_layer: bool = False
+    class_name: str = ""
+    as_class: str = ""
 
     def __post_init__(self):
         for name, choices in (

@@ -20,6 +20,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from data import tfrecord
+from data.classes import Classes
 from pictures import codecs
 from pictures.files import find
 
@@ -42,7 +43,8 @@ class Data:
     ones. A picture's number is its own in the whole run, whatever the batch, the replica or the
     step at which a run resumes: what is drawn from (seed, number) is drawn again alike. views: how
     many pictures load gives as one, one after the other along its channels, for pairs to take
-    apart.
+    apart. classes: float32 (count, K), 1 where a picture is of a class; a step then takes
+    (pictures, classes).
     """
 
     load: Load
@@ -56,6 +58,7 @@ class Data:
     notes: list[str]
     pairs: Pairs | None = None
     views: int = 1
+    classes: np.ndarray | None = None
     _fault: Exception | None = field(default=None, repr=False)
 
     @property
@@ -113,12 +116,14 @@ class Data:
             tf.ensure_shape(part, (indices.shape[0], *shape))
             for part, shape in zip(made, self._shapes, strict=True)
         ]
-        return tuple(shaped) if self.pairs else shaped[0]
+        return tuple(shaped) if self.pairs or self.classes is not None else shaped[0]
 
     @cached_property
     def _shapes(self) -> list[tuple[int, ...]]:
         """Of what a step takes, without the number of pictures."""
         shape = (self.image_size, self.image_size, self.channels)
+        if self.classes is not None:
+            return [shape, self.classes.shape[1:]]
         if self.pairs is None:
             return [shape]
         shown = (1, *shape[:2], self.views * self.channels)
@@ -129,6 +134,8 @@ class Data:
         try:
             pictures = codecs.to_float(self.load(indices))
             made = self.pairs(pictures, numbers) if self.pairs else [pictures]
+            if self.classes is not None:
+                made = [*made, self.classes[indices]]
             return [np.asarray(part, np.float32) for part in made]
         except (ValueError, OSError) as fault:
             self._fault = fault
@@ -166,6 +173,7 @@ def open_dataset(
     pairs: Pairs | None = None,
     decode: Decode | None = None,
     views: int = 1,
+    classes: Classes | None = None,
 ) -> Data:
     """Open a folder of pictures, or of shards written by data.prepare.
 
@@ -174,7 +182,7 @@ def open_dataset(
     names. Pictures are decoded once if as bytes they fit into memory_limit_bytes (default: a
     quarter of the available memory), else anew every epoch. Fewer pictures than batch_size make one
     batch, of a multiple of batch_multiple. decode: what reads a file, default `decoded`. pairs,
-    views: see Data.
+    views: see Data. classes: those of this folder.
 
     Raises ValueError, one line, for a missing or empty folder, one where nothing is readable or too
     few for any batch, and shards that are damaged or were prepared in another way.
@@ -183,11 +191,14 @@ def open_dataset(
         shards = tfrecord.Shards(path)
         shards.must_hold(image_size, channels, crop)
         source = _Source(shards.read, min(shards.count, train_size or shards.count))
+        names = shards.names() if classes else []
     else:
         files = find([path])[:train_size]
         decode = partial(decode or decoded, image_size=image_size, channels=channels, crop=crop)
         shape = (len(files), image_size, image_size, views * channels)
         source = _decoding(files, decode=decode, shape=shape, limit_bytes=memory_limit_bytes)
+        unread = {file for file, _ in source.skipped}
+        names = [os.path.relpath(file, path) for file in files if file not in unread]
         if source.count == 0:
             file, reason = source.skipped[0]
             raise ValueError(f"{path}: none of {len(files)} pictures is readable; {file}: {reason}")
@@ -214,6 +225,7 @@ def open_dataset(
         notes=notes,
         pairs=pairs,
         views=views,
+        classes=classes.one_hot(names[: source.count]) if classes else None,
     )
 
 

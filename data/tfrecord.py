@@ -141,6 +141,10 @@ class Shards:
             raise ValueError(f"{index_path(file)}: belongs to another {file.name}; {_REPAIR}")
         return np.frombuffer(bytes.fromhex(index["crc32"]), ">u4")
 
+    def names(self) -> list[str]:
+        """The paths of the pictures in the folder that was prepared, in order."""
+        return [name for file in self.files for name in read_json(index_path(file))["names"]]
+
     def must_hold(self, image_size: int, channels: int, crop: int | None) -> None:
         """ValueError if they were prepared in another way; crop None takes them as they are."""
         prepared = self.manifest

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NOISE = 0.25  # around the result of arithmetic, as in Radford et al. 2016
 SEEN = 0.25  # of what two samples usually differ by: less is hardly seen
+COARSE = 8  # pixels: styles up to here are mixed with those of larger maps
 GAP = 8  # white pixels between parts of a figure
 
 
@@ -50,6 +51,37 @@ def arithmetic(
     noise[4] = 0
     around = grids.grid(codecs.to_bytes(model.generate(result + noise)), 3)
     return side_by_side([*columns, around])
+
+
+def pairs(
+    model: "DCGAN", numbers: Sequence[int], seed: int = 0, truncation: float = 1.0
+) -> np.ndarray:
+    """Of a model of K classes, each of N samples in each class, of one z: (N * K, S, S, C)."""
+    shown = [given.generate(latents(given, numbers, seed, truncation)) for given in model.each()]
+    return np.stack(shown, axis=1).reshape(-1, *shown[0].shape[1:])
+
+
+def mixed(model: "DCGAN", coarse: np.ndarray, fine: np.ndarray) -> np.ndarray:
+    """The figure of Karras et al. 2019 (3): latents of a style-based model, coarse (M, Z) to the
+    left and fine (N, Z) above, and between them what the styles of both make; the coarse ones are
+    those of the layers up to COARSE x COARSE pixels. Raises ValueError for another model."""
+    if model.config.architecture != "style":
+        raise ValueError(
+            "styles are mixed by a style-based model; train-dcgan.py --architecture style makes one"
+        )
+    split = 2 * (COARSE.bit_length() - 2)  # layers, two a resolution from 4 pixels on
+    rest = model.config.style_count - split
+    rows = [
+        np.concatenate([np.tile(one, (len(fine), split)), np.tile(fine, (1, rest))], axis=1)
+        for one in coarse
+    ]
+    between = [model.generate(row) for row in rows]
+    left, above = (codecs.to_bytes(model.generate(latents)) for latents in (coarse, fine))
+    corner = np.full_like(left[0], 255)
+    cells = [corner, *above]
+    for one, row in zip(left, between, strict=True):
+        cells += [one, *codecs.to_bytes(row)]
+    return grids.grid(np.stack(cells), len(fine) + 1)
 
 
 class Change(NamedTuple):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 ARCHITECTURES = ("dcgan", "style")
 D_NORMS = ("batch", "none", "layer", "spectral")
 G_NORMS = ("batch", "none", "spectral")
+CONDITIONS = ("none", "concat", "norm")
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -18,6 +19,11 @@ class Config:
     image_size: side in pixels, a power of two from 16 to 256. channels: 1 or 3. gf_dim, df_dim:
     filters of the layer nearest to the image. g_norm "spectral": batch norm, and a spectral norm of
     the kernels. attention: side of the maps to which both networks apply self-attention, 0: none.
+    classes: names of the classes that pictures are made in, none or at least two. condition: how
+    both networks learn of the class: "concat": it is joined to z and to the image (Mirza & Osindero
+    2014); "norm": it scales and shifts the norms of the generator, and the discriminator projects
+    on it (Miyato & Koyama 2018). coupled: instead of that, the last layers of the generator and the
+    first of the discriminator, this many, are each class's own (Liu & Tuzel 2016).
     precision: inside the networks.
     Raises ValueError, with the value and the choices, for a field that is wrong.
     """
@@ -31,6 +37,9 @@ class Config:
     g_norm: str = "batch"
     d_norm: str = "batch"
     attention: int = 0
+    classes: tuple[str, ...] = ()
+    condition: str = "none"
+    coupled: int = 0
     g_widths: tuple[int, ...] | None = None  # channels at 4x4, 8x8, ... where not those of gf_dim
     d_widths: tuple[int, ...] | None = None  # channels after each convolution, likewise
     precision: str = "float32"
@@ -43,18 +52,41 @@ class Config:
             architecture=ARCHITECTURES,
             g_norm=G_NORMS,
             d_norm=D_NORMS,
+            condition=CONDITIONS,
             precision=PRECISIONS,
         )
         must_be_positive(self, "z_dim", "gf_dim", "df_dim")
         sides = [8 * 2**i for i in range(self.image_size.bit_length() - 4)]
         must_be_among(self, attention=(0, *sides))
+        self._check_classes()
         if self.architecture == "style":
-            for name, none in (("g_norm", "none"), ("d_norm", "none"), ("attention", 0)):
+            for name, none in (
+                *(("g_norm", "none"), ("d_norm", "none")),
+                *(("attention", 0), ("coupled", 0)),
+            ):
                 if (value := getattr(self, name)) != none:
                     raise ValueError(
                         f"{name} is {value!r} with architecture style, which has its own way; "
                         f"choose {none}"
                     )
+
+    def _check_classes(self) -> None:
+        if not self.classes:
+            if self.condition != "none" or self.coupled:
+                raise ValueError("condition and coupled are about classes; there are none")
+            return
+        if len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:
+            raise ValueError(f"classes are {', '.join(self.classes)}; there must be two, or more")
+        if (self.condition == "none") == (self.coupled == 0):
+            raise ValueError(
+                f"condition is {self.condition!r} and coupled {self.coupled}; of classes the "
+                "networks learn in one of these ways"
+            )
+        must_be_among(self, coupled=tuple(range(len(self.generator_widths))))
+        if self.condition == "norm" and self.g_norm == "none" and self.architecture == "dcgan":
+            raise ValueError(
+                "condition is 'norm' with g_norm none; choose g_norm batch or spectral"
+            )
 
     @classmethod
     def from_dict(cls, values: Mapping) -> "Config":
@@ -100,7 +132,7 @@ class Config:
         asks for what never is: weights of one image size do not fit another."""
         for name in (
             *("image_size", "channels", "architecture", "z_dim"),
-            *("g_norm", "d_norm", "attention"),
+            *("g_norm", "d_norm", "attention", "classes", "condition", "coupled"),
         ):
             if (mine := getattr(self, name)) != (theirs := getattr(other, name)):
                 return f"{name} is {mine}, here it is {theirs}"

@@ -21,13 +21,17 @@ GAIN = 2**0.5  # of activations, which keeps the variance
 
 
 def generator(config: Config, seed: int = 0) -> keras.Model:
-    """z (N, z_dim) -> images (N, S, S, C), in [-1, 1] where they are real; seed: of its weights.
+    """z (N, z_dim), or [z, classes (N, K)] -> images (N, S, S, C), in [-1, 1] where they are real;
+    seed: of its weights.
 
     The layer "styles" gives the w of each layer of convolutions, a list of (N, z_dim).
     """
     make = _Layers(config, seed, "g")
-    z = keras.Input((config.z_dim,), name="z")
-    w = keras.layers.Activation(pixel_norm, name="pixel_norm", **make.layer)(z)
+    z, classes = keras.Input((config.z_dim,), name="z"), make.classes()
+    w = make.normalised(z)
+    if config.classes:
+        told = make.normalised(make.dense(classes, config.z_dim, "class", use_bias=False))
+        w = keras.layers.Concatenate(**make.layer)([w, told])
     for i in range(MAPPING_LAYERS):
         w = make.activated(make.mapped(w, i))
     styles = Styles(config.style_count, name="styles", **make.layer)(w)
@@ -44,11 +48,11 @@ def generator(config: Config, seed: int = 0) -> keras.Model:
         added = make.image(x, shown, f"{name}_image")
         image = keras.layers.Add(**make.layer)([make.enlarged(image), added])
     image = keras.layers.Activation("linear", name="image", dtype="float32")(image)
-    return keras.Model(z, image, name="generator")
+    return keras.Model([z, classes] if config.classes else z, image, name="generator")
 
 
 def mapping(network: keras.Model) -> keras.Model:
-    """Of a generator, z (N, z_dim) -> w (N, z_dim)."""
+    """Of a generator, z (N, z_dim), or [z, classes] -> w (N, z_dim)."""
     return keras.Model(network.input, network.get_layer("styles").input)
 
 
@@ -64,16 +68,29 @@ def of_latents(network: keras.Model, config: Config) -> keras.Model:
     return keras.Model(latents, network(per_layer(latents)))
 
 
+def set_latents(network: keras.Model, mean: np.ndarray, root: np.ndarray) -> None:
+    """Tell a network made by `of_latents` how w's were whitened: w = mean + root @ latent."""
+    per_layer = network.get_layer("per_layer")
+    per_layer.mean.assign(mean)
+    per_layer.root.assign(root)
+
+
 def discriminator(config: Config, seed: int = 0) -> keras.Model:
-    """Images (N, S, S, C) -> one logit per image (N, 1); seed: of its weights.
+    """Images (N, S, S, C), or [images, classes (N, K)] -> one logit per image (N, 1); seed: of its
+    weights.
 
     Residual blocks down to 4x4, there the deviation among the images of the batch as a channel of
     its own, and two dense layers.
     """
     make = _Layers(config, seed, "d")
     *widths, last = config.judging_widths
-    x = image = keras.Input((config.image_size, config.image_size, config.channels), name="image")
-    x = make.activated(make.convolution(x, widths[0], "from_image", side=1))
+    side = config.image_size
+    image, classes = keras.Input((side, side, config.channels), name="image"), make.classes()
+    x = make.convolution(image, widths[0], "from_image", side=1)
+    if config.condition == "concat":
+        told = make.dense(classes, widths[0], "from_image_class", use_bias=False)
+        x = keras.layers.Add(**make.layer)([x, keras.layers.Reshape((1, 1, widths[0]))(told)])
+    x = make.activated(x)
     for i, (width, wider) in enumerate(zip(widths, [*widths[1:], last], strict=True)):
         passed = keras.layers.AveragePooling2D(2, **make.layer)(x)
         passed = make.convolution(passed, wider, f"h{i}_passed", side=1, bias=False)
@@ -84,10 +101,15 @@ def discriminator(config: Config, seed: int = 0) -> keras.Model:
     x = Deviation(name="deviation", **make.layer)(x)
     x = make.activated(make.convolution(x, last, "last_conv"))
     x = keras.layers.Flatten()(x)
-    x = make.activated(make.dense(x, last, "h_lin"))
-    x = make.dense(x, 1, "lin")
+    features = make.activated(make.dense(x, last, "h_lin"))
+    x = make.dense(features, 1, "lin")
+    if config.condition == "norm":
+        told = make.dense(classes, last, "projection", use_bias=False)
+        product = keras.layers.Dot(axes=1, **make.layer)([features, told])
+        product = keras.layers.Rescaling(last**-0.5, **make.layer)(product)
+        x = keras.layers.Add(**make.layer)([x, product])
     x = keras.layers.Activation("linear", name="logit", dtype="float32")(x)
-    return keras.Model(image, x, name="discriminator")
+    return keras.Model([image, classes] if config.classes else image, x, name="discriminator")
 
 
 class _Layers:
@@ -102,13 +124,22 @@ class _Layers:
         self._made += 1
         return layer_seed(self._seed, self._network, self._made)
 
+    def classes(self):
+        """An input of classes, if there are any."""
+        names = self._config.classes
+        return keras.Input((len(names),), name="classes") if names else None
+
+    def normalised(self, x):
+        return keras.layers.Activation(pixel_norm, **self.layer)(x)
+
     def activated(self, x):
         return keras.layers.Activation(scaled_leaky_relu, **self.layer)(x)
 
-    def dense(self, x, width: int, name: str, bias: float = 0.0):
+    def dense(self, x, width: int, name: str, bias: float = 0.0, use_bias: bool = True):
         start = keras.initializers.Constant(bias)
         return ops.EqualDense(
             width,
+            use_bias=use_bias,
             kernel_initializer=_normal(self.seed()),
             bias_initializer=start,
             name=name,

@@ -41,7 +41,7 @@ def with_starts(model: DCGAN, **few: int) -> Searching:
     """A Completer by a model, with starts fitted to few pictures."""
     completer = Searching.of(model)
     fitted = Starts.fit(model.generate, model.space, **(few or FEW))
-    completer._starts = model.fingerprint(), fitted
+    completer._starts[None] = model.fingerprint(), fitted
     return completer
 
 

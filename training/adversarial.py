@@ -15,11 +15,13 @@ from training.recipe import Recipe
 
 
 class Part(NamedTuple):
-    """Rows of a batch that are computed at once: real images, z (N, z_dim), a seed of draws."""
+    """Rows of a batch that are computed at once: real images, z (N, z_dim), a seed of draws; and a
+    list of the classes (N, K) of both the real and the generated ones, empty without classes."""
 
     real: tf.Tensor
     z: tf.Tensor
     seed: tf.Tensor
+    classes: list[tf.Tensor]
 
 
 class Judged(NamedTuple):
@@ -35,7 +37,7 @@ class Judged(NamedTuple):
 @dataclass(frozen=True)
 class Adversaries:
     """A generator, z (N, z_dim) -> images (N, S, S, C), a discriminator, images -> logits (N, ...),
-    and how they are trained."""
+    and how they are trained. With classes (N, K) both take them as a second input."""
 
     config: Config
     recipe: Recipe
@@ -44,14 +46,15 @@ class Adversaries:
     g_optimizer: keras.Optimizer
     d_optimizer: keras.Optimizer
 
-    def step(self, real: tf.Tensor, step: tf.Tensor, z: tf.Tensor | None) -> dict:
-        """D's steps, then G's with the last z. real: this replica's images, (d_steps * N, S, S, C);
-        step, int32, decides every draw; z: (N, z_dim), drawn unless given.
+    def step(self, batch, step: tf.Tensor, z: tf.Tensor | None) -> dict:
+        """D's steps, then G's with the last z. batch: this replica's images (d_steps * N, S, S, C),
+        or (images, classes); step, int32, decides every draw; z: (N, z_dim), drawn unless given.
 
         Returns "losses", this replica's shares of means over the global batch, and "tensors": the
         last z and D's logits.
         """
         recipe = self.recipe
+        real, *classes = batch if isinstance(batch, tuple) else (batch,)
         context = tf.distribute.get_replica_context()
         size = tf.shape(real)[0] // recipe.d_steps
         global_size = tf.cast(size * context.num_replicas_in_sync, tf.float32)
@@ -63,8 +66,9 @@ class Adversaries:
 
         # Every replica draws the global z and takes its rows: any number of replicas sees the same.
         zs = [z] if z is not None else self._draw_global_z(size, context, seed)
-        for i, (reals, z) in enumerate(zip(tf.split(real, recipe.d_steps), zs, strict=True)):
-            parts = self._parts(reals, z, own)
+        batches = zip(*(tf.split(x, recipe.d_steps) for x in (real, *classes)), strict=True)
+        for i, (z, (reals, *labels)) in enumerate(zip(zs, batches, strict=True)):
+            parts = self._parts(reals, z, own, labels)
             judged, made = self._update_discriminator(parts, mean, i, step)
         for i in range(recipe.g_steps):
             # First with the images D has just seen: no other forward pass is needed.
@@ -94,12 +98,12 @@ class Adversaries:
             z = tf.random.stateless_uniform(shape, fold_in(seed, 0), -1, 1)
         return tf.unstack(z[:, number * size : (number + 1) * size])
 
-    def _parts(self, real: tf.Tensor, z: tf.Tensor, seed: tf.Tensor) -> list[Part]:
+    def _parts(self, real: tf.Tensor, z: tf.Tensor, seed: tf.Tensor, classes: list) -> list[Part]:
         count = self.recipe.accumulate
         seeds = [seed, *(fold_in(seed, 1000 + j) for j in range(1, count))]
+        rows = zip(*(tf.split(whole, count) for whole in (real, z, *classes)), strict=True)
         return [
-            Part(*rows)
-            for rows in zip(tf.split(real, count), tf.split(z, count), seeds, strict=True)
+            Part(real, z, own, labels) for own, (real, z, *labels) in zip(seeds, rows, strict=True)
         ]
 
     def _update_discriminator(
@@ -111,10 +115,10 @@ class Adversaries:
 
         def gradients(part: Part) -> list[tf.Tensor]:
             with tf.GradientTape() as g_tape:
-                fake = self.generator(part.z, training=True)
+                fake = self.generator(_inputs(part.z, part.classes), training=True)
             with tf.GradientTape() as tape:
                 seed = fold_in(fold_in(part.seed, 0), number)
-                judged = self.discriminator_loss(part.real, fake, seed, step)
+                judged = self.discriminator_loss(part.real, fake, seed, step, part.classes)
                 loss = mean(judged.real_loss + judged.fake_loss + judged.penalty)
             found.append(judged)
             made.append((fake, g_tape))
@@ -142,10 +146,10 @@ class Adversaries:
                 fake, g_tape = made
             else:
                 with tf.GradientTape() as g_tape:
-                    fake = self.generator(part.z, training=True)
+                    fake = self.generator(_inputs(part.z, part.classes), training=True)
             with tf.GradientTape() as tape:
                 tape.watch(fake)
-                loss = mean(self.generator_loss(fake, fold_in(part.seed, 1 + number)))
+                loss = mean(self.generator_loss(fake, fold_in(part.seed, 1 + number), part.classes))
             found.append(loss)
             return g_tape.gradient(
                 fake, [v.value for v in variables], output_gradients=tape.gradient(loss, fake)
@@ -155,14 +159,19 @@ class Adversaries:
         return sum(found)
 
     def discriminator_loss(
-        self, real: tf.Tensor, fake: tf.Tensor, seed: tf.Tensor, step: tf.Tensor | int = 0
+        self,
+        real: tf.Tensor,
+        fake: tf.Tensor,
+        seed: tf.Tensor,
+        step: tf.Tensor | int = 0,
+        classes: Sequence[tf.Tensor] = (),
     ) -> Judged:
         """What D finds of real and of generated images, each (N, S, S, C). step: says whether it is
         time for a lazy penalty."""
         recipe = self.recipe
         real = augment(real, recipe.augment, fold_in(seed, 0))
         fake = augment(fake, recipe.augment, fold_in(seed, 1))
-        critic = partial(self.discriminator, training=True)
+        critic = partial(self._judge, classes=classes)
         real_logits, fake_logits = critic(real), critic(fake)
         real_loss, fake_loss = losses.discriminator_losses(recipe.loss, real_logits, fake_logits)
         penalty = tf.zeros_like(real_loss)
@@ -179,10 +188,20 @@ class Adversaries:
             )
         return Judged(real_loss, fake_loss, penalty, real_logits, fake_logits)
 
-    def generator_loss(self, fake: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def generator_loss(
+        self, fake: tf.Tensor, seed: tf.Tensor, classes: Sequence[tf.Tensor] = ()
+    ) -> tf.Tensor:
         """Loss of G on its images (N, S, S, C), (N,)."""
         fake = augment(fake, self.recipe.augment, seed)
-        return losses.generator_loss(self.recipe.loss, self.discriminator(fake, training=True))
+        return losses.generator_loss(self.recipe.loss, self._judge(fake, classes))
+
+    def _judge(self, images: tf.Tensor, classes: Sequence[tf.Tensor]) -> tf.Tensor:
+        return self.discriminator(_inputs(images, classes), training=True)
+
+
+def _inputs(first: tf.Tensor, classes: Sequence[tf.Tensor]):
+    """As a network takes them: one tensor, or a list of two."""
+    return [first, *classes] if classes else first
 
 
 def _added_up(gradients: Callable[[Part], list[tf.Tensor]], parts: Sequence[Part]) -> list:
@@ -190,6 +209,6 @@ def _added_up(gradients: Callable[[Part], list[tf.Tensor]], parts: Sequence[Part
     total = gradients(parts[0])
     for part in parts[1:]:
         with tf.control_dependencies(total):
-            part = Part(*map(tf.identity, part))
+            part = tf.nest.map_structure(tf.identity, part)
             total = [a + b for a, b in zip(total, gradients(part), strict=True)]
     return total

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cli
 from cli import counted, flag, import_tensorflow, non_negative_int, positive_int
+from data.classes import Classes
 from pictures import files
 from training import checkpoint
 
@@ -22,11 +23,11 @@ class Training:
 
     build(batch_size, strategy) makes the fresh model, a training.loop.Trainable; batch_size is
     smaller than the one here where there are fewer pictures. A step takes batches_per_step batches
-    at once; parts: in how many each replica computes its share of a batch. pairs, decode, views:
-    see data.pipeline. mirrored: whether a mirrored picture is as good as it is; linear: whether the
-    model keeps a linear model of the pictures, for completions. watch(data, validation, crop), if
-    flags ask for it, makes what the loop evaluates by. use: the command that does something with
-    the model, said in the end with its --checkpoint-dir.
+    at once; parts: in how many each replica computes its share of a batch. classes, pairs,
+    decode, views: see data.pipeline. mirrored: whether a mirrored picture is as good as it is;
+    linear: whether the model keeps a linear model of the pictures, for completions. watch(data,
+    validation, crop), if flags ask for it, makes what the loop evaluates by. use: the command that
+    does something with the model, said in the end with its --checkpoint-dir.
     """
 
     image_size: int
@@ -37,6 +38,7 @@ class Training:
     watch: Callable
     batches_per_step: int = 1
     parts: int = 1
+    classes: Classes | None = None
     pairs: Callable | None = None
     decode: Callable | None = None
     views: int = 1
@@ -103,7 +105,7 @@ def follow(arguments: argparse.Namespace, training: Training, plan: Mapping[str,
     """Train as the flags of add_data_flags and add_course_flags say, or with --dry-run only check
     them and print the plan, dataclasses by what they are about. Imports TensorFlow. Raises
     ValueError for what a user can get wrong."""
-    dataset = _find(arguments)
+    dataset = find_dataset(arguments)
     import_tensorflow()
     import tensorflow as tf
 
@@ -185,7 +187,7 @@ def _say_where(folder: Path, use: str) -> None:
             print(f"next: {use} --checkpoint-dir {shlex.quote(str(folder))}", flush=True)
 
 
-def _find(arguments: argparse.Namespace) -> Path:
+def find_dataset(arguments: argparse.Namespace) -> Path:
     """The folder of the dataset: itself, else as the original does the one of that name in data/.
     Raises ValueError where a folder that flags name is not there; they are looked for before
     TensorFlow is imported, which takes seconds."""
@@ -229,6 +231,7 @@ def _open(arguments, dataset: Path, training: Training, strategy):
         seed=training.seed,
         batch_multiple=training.batches_per_step * replicas * training.parts,
         pairs=training.pairs,
+        classes=training.classes,
         decode=training.decode,
         views=training.views,
     )

@@ -106,6 +106,8 @@ def from_flags(arguments: Namespace) -> tuple[Config, Recipe]:
     given = {k: v for k, v in vars(arguments).items() if v is not None}
     rate = given.get("learning_rate")
     rates = {} if rate is None else {"g_lr": rate, "d_lr": rate}
+    if given.get("classes") and not given.get("coupled"):
+        given.setdefault("condition", "norm")
     style = STYLE if given.get("architecture") == "style" else {}
     config, recipe = both(PRESETS[arguments.preset] | style | rates | given)
     recipe.must_suit(config)

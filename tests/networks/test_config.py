@@ -21,6 +21,13 @@ from networks.config import Config
         ({"precision": "float16"}, "precision is 'float16'; choose from float32, bfloat16"),
         ({"architecture": "vae"}, "architecture is 'vae'; choose from dcgan, style"),
         ({"architecture": "style"}, "g_norm is 'batch' with architecture style, which has its own"),
+        ({"classes": ("a", "a"), "coupled": 1}, "classes are a, a; there must be two, or more"),
+        (
+            {"classes": ("a", "b")},
+            "condition is 'none' and coupled 0; of classes the networks learn",
+        ),
+        ({"coupled": 1}, "condition and coupled are about classes; there are none"),
+        ({"classes": ("a", "b"), "coupled": 4}, "coupled is 4; choose from 0, 1, 2, 3"),
         ({"z_dim": 0}, "z_dim is 0; it must be at least 1"),
     ],
 )

@@ -269,8 +269,7 @@ def test_attention_agrees_with_its_formula():
     trained.get_layer("attention_gain").gain.assign(3.0)
     before, after = (trained.get_layer(name).output for name in ("relu1", "h2"))
     x = keras.Model(trained.input, before)(uniform(3, 8)).numpy().astype(np.float64)
-    model.inference()
-    network = model._inference[0]  # its kernels are those that multiply
+    network = model.inference().generator  # its kernels are those that multiply
     w = {v.path: v.numpy().astype(np.float64) for v in network.weights}
     kernels = {k: w[f"attention_{k}/kernel"][0, 0] for k in ("queries", "keys", "values", "output")}
     assert kernels["keys"].shape == (16, 2) and kernels["values"].shape == (16, 8)

@@ -14,12 +14,20 @@ PLAIN = SMALL | {"g_norm": "none", "d_norm": "none"}
 REAL = tf.constant(codecs.to_float(drawn_faces(16, 16)))
 
 
+@pytest.fixture
+def eagerly():
+    """Without tf.function: tracing costs more than a few steps do."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 def dcgan(**values) -> DCGAN:
     return DCGAN(*both(values))
 
 
 @pytest.mark.parametrize("extra", [{"r1": 1.0}, {"d_steps": 2, "g_steps": 1, "loss": "hinge"}])
-def test_parts_add_up_to_the_whole_batch(extra):
+def test_parts_add_up_to_the_whole_batch(eagerly, extra):
     ends = []
     for accumulate in (1, 4):
         model = dcgan(**PLAIN | extra, accumulate=accumulate)

@@ -9,13 +9,24 @@ from model import DCGAN
 from pictures import codecs
 from training.recipe import STYLE, both
 
-SMALL = {"image_size": 16, "gf_dim": 4, "df_dim": 4, "z_dim": 8, "batch_size": 4, "ema": 40.0}
+SMALL = {"image_size": 16, "gf_dim": 4, "df_dim": 4, "z_dim": 8, "batch_size": 4}
+CLASSES = {"classes": ("bare", "glasses")}
+ATTENTIVE = {"attention": 8, "g_norm": "spectral", "d_norm": "spectral", "ema": 40.0}
 OPTIONS = {
-    "attention": {"attention": 8, "g_norm": "spectral", "d_norm": "spectral", "loss": "hinge"},
-    "style": STYLE | {"r1_every": 2},
-    "style, in parts": STYLE | {"accumulate": 2, "augment": ("color",), "loss": "lsgan"},
+    "concat": CLASSES | ATTENTIVE | {"condition": "concat", "accumulate": 2},
+    "norm": CLASSES | {"condition": "norm", "d_norm": "spectral", "loss": "hinge"},
+    "coupled": CLASSES | {"coupled": 1},
+    "style": STYLE | CLASSES | {"condition": "norm", "r1_every": 2, "ema": 40.0},
+}
+OFTEN_ENOUGH = {
+    "attention": ATTENTIVE,
+    "coupled, attention": CLASSES | ATTENTIVE | {"coupled": 1},
+    "style alone": STYLE | {"accumulate": 2, "augment": ("color",), "loss": "lsgan", "ema": 40.0},
+    "style, concat": STYLE | CLASSES | {"condition": "concat"},
+    "norm, attention": CLASSES | ATTENTIVE | {"condition": "norm"},
 }
 REAL = tf.constant(codecs.to_float(drawn_faces(4, 16)))
+LABELS = tf.one_hot([0, 1, 1, 0], 2)
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +38,7 @@ def eagerly():
 
 
 def dcgan(option: str) -> DCGAN:
-    return DCGAN(*both(OPTIONS[option] | SMALL))
+    return DCGAN(*both((OPTIONS | OFTEN_ENOUGH)[option] | SMALL))
 
 
 def assert_equal(found, expected):
@@ -36,13 +47,16 @@ def assert_equal(found, expected):
         np.testing.assert_array_equal(found[name], value, err_msg=name)
 
 
-@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize(
+    "option", [*OPTIONS, *(pytest.param(name, marks=pytest.mark.slow) for name in OFTEN_ENOUGH)]
+)
 def test_an_option_trains_is_saved_goes_on_and_is_folded(option, tmp_path):
     model = dcgan(option)
+    batch = (REAL, LABELS) if model.config.classes else REAL
     before = model.weights()
     for step in range(2):
-        measured = model.train_step(REAL, tf.constant(step))
-        assert all(np.isfinite(value).all() for value in measured.values())
+        measured = model.step(batch, tf.constant(step))
+        assert all(np.isfinite(value) for value in measured.values())
     for name, value in model.weights().items():
         assert np.isfinite(value).all(), name
         if name.endswith("/kernel"):
@@ -51,21 +65,38 @@ def test_an_option_trains_is_saved_goes_on_and_is_folded(option, tmp_path):
     # What goes on from a checkpoint ends as what was never stopped.
     model.state.position.step = 2
     model.state.save_training(tmp_path)
-    model.state.save(tmp_path / "model")
-    resumed, restored = dcgan(option), DCGAN.restore(tmp_path / "model")
+    resumed = dcgan(option)
     resumed.state.resume(tmp_path)
-    np.testing.assert_array_equal(restored.sample(2), model.sample(2))
+    np.testing.assert_array_equal(resumed.sample(4), model.sample(4))
     for goes_on in (model, resumed):
-        goes_on.train_step(REAL, tf.constant(2))
+        goes_on.step(batch, tf.constant(2))
     assert_equal(resumed.weights(), model.weights())
     assert_equal(resumed.state.training(), model.state.training())
 
-    # Folded networks compute what they are made of, and follow the weights.
+    # Folded networks compute what they are made of, class by class, and follow the weights.
     z = tf.constant(np.random.default_rng(0).normal(size=(3, 8)), tf.float32)
-    made = model.average(z, training=False)
-    np.testing.assert_allclose(model.generate(latents_of(model, z)), made, atol=2e-5)
-    judged = model.discriminator(made, training=False)[:, 0]
-    np.testing.assert_allclose(model.logits(made.numpy()), judged, atol=1e-5, rtol=1e-4)
+    for number, given in enumerate(model.each()):
+        told = [tf.one_hot([number] * 3, 2)] if model.config.classes else []
+        generator = model.average or model.generator
+        made = generator([z, *told] if told else z, training=False)
+        np.testing.assert_allclose(given.generate(latents_of(given, z)), made, atol=2e-5)
+        judged = model.discriminator([made, *told] if told else made, training=False)[:, 0]
+        np.testing.assert_allclose(given.logits(made.numpy()), judged, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("option", ["norm", "style"])
+def test_a_saved_model_is_restored(option, tmp_path):
+    model = dcgan(option)
+    model.save(tmp_path / "model")
+    restored = DCGAN.restore(tmp_path / "model")
+    assert restored.config == model.config
+    given, same = (m.given("glasses") for m in (restored, model))
+    np.testing.assert_array_equal(given.sample(2), same.sample(2))
+    with pytest.raises(ValueError, match="class is 'hat'; choose from bare, glasses"):
+        restored.given("hat")
+    with pytest.raises(ValueError, match="no class is given; choose from bare, glasses"):
+        restored.generate(np.zeros((1, 8)))
+    np.testing.assert_array_equal(model.sample(4)[1::2], same.sample(4)[1::2])
 
 
 def latents_of(model: DCGAN, z) -> np.ndarray:

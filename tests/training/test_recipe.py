@@ -77,6 +77,12 @@ def test_a_style_based_network_has_a_recipe_of_its_own():
         from_flags(flags(architecture="style", g_norm="batch"))
 
 
+def test_classes_are_learned_by_norms_unless_told_otherwise():
+    for more, way in (({}, ("norm", 0)), ({"coupled": 2}, ("none", 2))):
+        config, _ = from_flags(flags(classes=("a", "b"), **more))
+        assert (config.condition, config.coupled) == way
+
+
 def test_learning_rate_sets_both_and_each_one_wins_over_it():
     _, both_rates = from_flags(flags(learning_rate=0.01))
     assert (both_rates.g_lr, both_rates.d_lr) == (0.01, 0.01)
