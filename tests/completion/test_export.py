@@ -22,6 +22,7 @@ from pictures import codecs
 from training import checkpoint
 
 KINDS = ("center", "random", "left", "strokes")
+NETWORKS = (("onnx", "paper"), ("onnx", "dcgan"), ("savedmodel", "dcgan"))
 LEVEL = 2 / 255  # a grey level in [-1, 1]
 
 
@@ -150,12 +151,18 @@ def test_where_tensorflow_is_not_installed(folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "form, kind", [("onnx", "paper"), ("onnx", "dcgan"), ("savedmodel", "dcgan")]
+    "form, kind",
+    [*NETWORKS, pytest.param("onnx", "refined", marks=pytest.mark.slow)],
 )
-def test_a_dcgan_and_the_papers_network(form, kind, tmp_path):
-    """Batch norm, transposed convolutions, dropout: checked against TensorFlow as it is written."""
-    model = lively() if kind == "dcgan" else shaken(pix2pix(**ORIGINAL)).state
-    model.save(tmp_path / "model")
+def test_the_other_networks(form, kind, tmp_path):
+    """Batch norm, transposed convolutions, dropout, an expectation at half the size: checked
+    against TensorFlow as it is written."""
+    models = {
+        "paper": lambda: shaken(pix2pix(**ORIGINAL)).state,
+        "refined": lambda: shaken(pix2pix(network="refined", image_size=64)).state,
+        "dcgan": lively,
+    }
+    models[kind]().save(tmp_path / "model")
     differences = exported(tmp_path / "model", tmp_path / "out", form)
     assert len(differences) == 2 and max(differences.values()) < 1e-5
     if kind == "dcgan":
