@@ -1,17 +1,15 @@
 #!/usr/bin/env python3
 """Pictures to learn styles by, all public domain or CC0; how near networks come to the search.
 
-    bench/style.py make runs/style                photographs/, unseen/, styles/, more-styles/
-    bench/style.py compare runs/style MODEL ...
+    bench/style.py make runs/style              photographs/, unseen/, styles/, more-styles/
+    bench/style.py measure runs/style WAY ...   of runs/style/WAY/STYLE/results/
 
 The photographs are parts of those in scikit-image (requirements-dev.txt) and drawn textures; the
-styles are drawn, but for a brick wall. compare paints what no network has seen, by 200 steps of the
-search and by each network in the styles that it can, prints the losses of the first network's
-objective, unweighted, and writes sheet.png: picture, style, search, networks.
+styles are drawn, but for a brick wall. measure prints the losses, unweighted, of what stylize.py
+has painted of unseen/ in each way and style, and writes sheet.png: pictures, styles, ways.
 """
 
 import sys
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +29,13 @@ UNSEEN = {"astronaut": (0, 60, 400), "chelsea": (0, 100, 300)}  # top, left and 
 
 
 def main() -> None:
-    command, folder, *models = sys.argv[1:] or [None, None]
+    command, folder, *ways = sys.argv[1:] or [None, None]
     if command == "make":
         make(Path(folder))
-    elif command == "compare":
-        compare(Path(folder), list(map(Path, models)))
+    elif command == "measure":
+        measure(Path(folder), ways)
     else:
-        raise ValueError(f"{command!r} is no command; choose from make, compare")
+        raise ValueError(f"{command!r} is no command; choose from make, measure")
 
 
 def make(folder: Path) -> None:
@@ -69,39 +67,36 @@ def _colour(pixels: np.ndarray) -> np.ndarray:
     return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
 
 
-def compare(folder: Path, models: list[Path]) -> None:
+def measure(folder: Path, ways: list[str], style_size: int = 128) -> None:
     import tensorflow as tf
 
-    from training import checkpoint
-    from translation.painting import Loss, Search
+    from networks.style_config import Objective
+    from translation.painting import Loss
     from translation.style_recipe import read_styles
-    from translation.style_transfer import StyleTransfer
 
-    networks = {path.name: StyleTransfer.of_checkpoint(checkpoint.load(path)) for path in models}
-    objective = next(iter(networks.values())).recipe
-    search, loss = Search(objective, steps=200), Loss(objective)
-    found, rows = defaultdict(list), []
-    for picture in (codecs.read(path)[None] for path in sorted((folder / "unseen").iterdir())):
-        content = loss.content(tf.constant(codecs.to_float(picture)))
-        for name, style in zip(*read_styles([folder / "styles"], SIZE), strict=True):
-            one = np.ones((1, 1))
-            made = {"search": list(search.paint(picture, [style], one))[-1].pictures}
-            for label, network in networks.items():
-                known = network.config.styles
-                if network.any_style:
-                    made[label] = network.paint(picture, one, [style])
-                elif name in known:
-                    made[label] = network.paint(picture, np.eye(len(known))[[known.index(name)]])
-            target = [loss.style(tf.constant(codecs.to_float(style[None])))]
-            for label, painted in made.items():
-                x = tf.constant(codecs.to_float(painted))
-                parts = loss.parts(x, content, target, tf.ones((1, 1)))
-                found[label, name].append([float(parts[part][0]) for part in ("content", "style")])
-            blank = np.full_like(picture, 255)
-            rows += [picture, style[None], *(made.get(n, blank) for n in ("search", *networks))]
-    for (label, name), losses in found.items():
-        print(f"{label:10} {name:10} content %.3f  style %.4f" % tuple(np.mean(losses, axis=0)))
-    codecs.write(folder / "sheet.png", grids.grid(np.concatenate(rows), 3 + len(networks)))
+    def floats(pixels: np.ndarray) -> tf.Tensor:
+        return tf.constant(codecs.to_float(pixels)[None])
+
+    loss, rows = Loss(Objective(content_blocks=("block3",))), []
+    pictures = {path.stem: codecs.read(path) for path in sorted((folder / "unseen").iterdir())}
+    for name, style in zip(*read_styles([folder / "styles"], style_size), strict=True):
+        styles = [loss.style(floats(style))]
+        painted = {
+            (way, picture): codecs.read(path)
+            for way in ways
+            for picture in pictures
+            if (path := folder / way / name / "results" / f"{picture}.png").exists()
+        }
+        for (way, picture), pixels in painted.items():
+            content = loss.content(floats(pictures[picture]))
+            parts = loss.parts(floats(pixels), content, styles, tf.ones((1, 1)))
+            figures = ", ".join(f"{part} {float(x[0]):.3f}" for part, x in parts.items())
+            print(f"{name}, {picture}, {way}: {figures}")
+        for picture in dict.fromkeys(picture for _, picture in painted):
+            blank = np.full_like(pictures[picture], 255)
+            row = [painted.get((way, picture), blank) for way in ways]
+            rows += [pictures[picture], codecs.read(folder / "styles" / f"{name}.png"), *row]
+    codecs.write(folder / "sheet.png", grids.grid(np.stack(rows), 2 + len(ways)))
 
 
 if __name__ == "__main__":

@@ -53,8 +53,8 @@ def decoder(
     """[pixels (N, H, W, 3), *maps (N, H/s, W/s, C), one for each of channels and strides s, the
     coarsest last] -> pictures (N, H, W, 3) in [-1, 1].
 
-    From the coarsest map it doubles until the next one's size, and takes that in beside, in the end
-    the pixels. Huang and Belongie (arXiv 1703.06868) decode one map alone, of 512
+    From the coarsest map it doubles until the next one's size, and takes that in beside; what comes
+    of it is added to the pixels. Huang and Belongie (arXiv 1703.06868) decode one map alone, of 512
     channels; one of few channels holds too little of a picture.
     """
     conv = _Convolutions(seed)
@@ -72,7 +72,7 @@ def decoder(
         x, stride = layers.UpSampling2D()(x), stride // 2
         if stride in finer:
             x = layers.Concatenate()([x, finer[stride]])
-    x = conv(layers.Concatenate()([x, pixels]), 3, "out")
+    x = layers.Add()([pixels, conv(x, 3, "out")])
     x = layers.Activation("tanh", name="tanh")(x)
     return keras.Model(inputs, x, name="decoder")
 
