@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
 import cli  # noqa: E402
+from training.recipe import STYLE  # noqa: E402
 
 WARM_UP = 2  # steps: tracing, and the allocator's first rounds
 
@@ -52,6 +53,7 @@ RECIPES = {
         "d_norm": "spectral",
     },
     "accumulate 4": {"accumulate": 4},
+    "architecture style": STYLE,
     "ema 10000": {"ema": 10000.0},
     "g-steps 1": {"g_steps": 1},
 }

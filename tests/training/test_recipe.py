@@ -2,12 +2,17 @@
 
 import dataclasses
 import json
+import re
+import runpy
 from argparse import Namespace
+from pathlib import Path
 
 import pytest
 
 from networks.config import Config
 from training.recipe import PRESETS, Recipe, both, describe_presets, from_flags
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
@@ -88,6 +93,19 @@ def test_learning_rate_sets_both_and_each_one_wins_over_it():
     assert (both_rates.g_lr, both_rates.d_lr) == (0.01, 0.01)
     _, one = from_flags(flags(learning_rate=0.01, d_lr=0.02))
     assert (one.g_lr, one.d_lr) == (0.01, 0.02)
+
+
+def test_the_flags_of_the_family_are_flags():
+    """Those of docs/gan-family.md, row by row, go together."""
+    parser = runpy.run_path(str(ROOT / "train-dcgan.py"))["parser"]()
+    rows = re.findall(r"^\|[^|]+\| `(--[^`]+)`", (ROOT / "docs/gan-family.md").read_text(), re.M)
+    assert len(rows) >= 10
+    for row in rows:
+        arguments = parser.parse_args(row.split())
+        if arguments.classes is not None:
+            arguments.classes = ("a", "b")
+        config, recipe = from_flags(arguments)
+        assert bool(config.classes) == ("--classes" in row)
 
 
 def test_help_describes_every_preset():
