@@ -44,10 +44,10 @@ class DCGAN:
         self.config, self.recipe = config, recipe
         strategy = strategy or tf.distribute.get_strategy()
         with strategy.scope():
-            networks = stylegan if config.architecture == "style" else dcgan
-            self.generator = networks.generator(config, recipe.seed)
-            self.discriminator = networks.discriminator(config, recipe.seed)
-            self.average = networks.generator(config, recipe.seed) if recipe.ema else None
+            build = stylegan if config.architecture == "style" else dcgan
+            self.generator = build.generator(config, recipe.seed)
+            self.discriminator = build.discriminator(config, recipe.seed)
+            self.average = build.generator(config, recipe.seed) if recipe.ema else None
             self.g_optimizer = _adam(recipe.g_lr, recipe.beta1)
             self.d_optimizer = _adam(recipe.d_lr, recipe.beta1)
         self.adversaries = Adversaries(
