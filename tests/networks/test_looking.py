@@ -36,8 +36,6 @@ def test_it_looks_at_what_is_named(cup):
     rows, columns = np.nonzero(hole)
     assert hole.shape == (400, 600) and 0.05 < hole.mean() < 0.4
     assert 80 < rows.mean() < 220 and 200 < columns.mean() < 400  # the cup, in the middle
-    mirrored = looking.mask(cup[:, ::-1], "coffee mug")[..., 0] == 0
-    assert (mirrored[:, ::-1] & hole).sum() > 0.7 * hole.sum()
 
 
 def test_names():
@@ -50,9 +48,7 @@ def test_a_hole_is_put_where_it_looks(cup, tmp_path):
     from completion.case import Hole, place
 
     picture = codecs.Picture(cup, None, "PNG")
-    case = place(tmp_path, picture, size=64, channels=3, hole=Hole("cam", looked_for="espresso"))
-    assert case.mask.shape == (400, 600, 1)
-    np.testing.assert_array_equal(case.mask, looking.mask(cup, "espresso"))
-    wider = Hole("cam", looked_for="espresso", dilate=5)
-    wide = place(tmp_path, picture, size=64, channels=3, hole=wider)
-    np.testing.assert_array_equal(wide.mask, masks.dilate(case.mask, 5))
+    hole = Hole("cam", looked_for="espresso", dilate=5)
+    case = place(tmp_path, picture, size=64, channels=3, hole=hole)
+    expected = masks.dilate(looking.mask(cup, "espresso"), 5)
+    np.testing.assert_array_equal(case.mask, expected)

@@ -55,6 +55,12 @@ def stepped(model: CycleGAN, count: int = 1) -> dict[str, float]:
     return {name: float(value) for name, value in measured.items()}
 
 
+def assert_all_moved(model: CycleGAN, before: dict) -> None:
+    after = model.state.weights()
+    for network in ("generator_ab", "generator_ba", "discriminator_a", "discriminator_b"):
+        assert any((after[n] != before[n]).any() for n in after if n.startswith(network)), network
+
+
 def everything(model: CycleGAN) -> dict[str, np.ndarray]:
     return model.state.weights() | model.state.training()
 
@@ -83,19 +89,19 @@ def test_what_a_step_measures(eagerly):
             ((true - 1) ** 2).mean() / 2 + (fake**2).mean() / 2 for true, fake in logits.values()
         ),
     }
+    before = model.state.weights()
     assert stepped(model) == pytest.approx(expected, rel=1e-4)
+    assert_all_moved(model, before)
 
 
-@pytest.mark.parametrize(("loss", "channels"), [("lsgan", 3), ("gan", 1), ("wgan-gp", 3)])
+@pytest.mark.parametrize(("loss", "channels"), [("gan", 1), ("wgan-gp", 3)])
 def test_a_finite_step_by_every_loss(eagerly, loss, channels):
     model = CycleGAN(*both(TINY | {"loss": loss, "channels": channels, "identity": 0.0}))
     before = model.state.weights()
     measured = model.step(tuple(part[..., :channels] for part in batch()), tf.constant(0))
     assert set(measured) == {"g_loss", "cycle", "d_loss"}
     assert np.isfinite([float(value) for value in measured.values()]).all()
-    after = model.state.weights()
-    for network in ("generator_ab", "generator_ba", "discriminator_a", "discriminator_b"):
-        assert any((after[n] != before[n]).any() for n in after if n.startswith(network)), network
+    assert_all_moved(model, before)
 
 
 def test_identity_pulls_toward_what_is_there(eagerly):
