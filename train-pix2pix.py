@@ -19,7 +19,6 @@ from training import course
 
 def parser() -> argparse.ArgumentParser:
     from networks.unet_config import GUIDES, KINDS
-    from pictures.damage import CHOICES
     from translation.recipe import LOSSES, PRESETS, describe_presets
 
     p = argparse.ArgumentParser(
@@ -30,20 +29,7 @@ def parser() -> argparse.ArgumentParser:
     data = course.add_data_flags(p, dataset="lfw-aligned-64")
     flag(data, "--image_size", type=int, help="side in pixels: 16, 32, 64, 128 or 256")
     flag(data, "--channels", type=int, help="1 (grey) or 3")
-    damage = data.add_mutually_exclusive_group()
-    flag(
-        damage,
-        "--damage",
-        metavar="NAME",
-        help=f"what is learned to be undone: {', '.join(CHOICES)}, or several joined by + (hole)",
-    )
-    flag(
-        damage,
-        "--pairs",
-        type=Path,
-        help="instead of --dataset: folder of ready pairs, damaged and whole, either side by side "
-        "in one file or of one name in its folders A and B",
-    )
+    _add_damage(data)
 
     recipe = p.add_argument_group("recipe (flags win over the preset)")
     flag(recipe, "--preset", choices=PRESETS, default="best", help="(default: %(default)s)")
@@ -82,6 +68,25 @@ def parser() -> argparse.ArgumentParser:
 
     course.add_course_flags(p, checkpoint_dir="checkpoint-pix2pix", epochs=25)
     return p
+
+
+def _add_damage(data) -> None:
+    from pictures.damage import CHOICES
+
+    damage = data.add_mutually_exclusive_group()
+    flag(
+        damage,
+        "--damage",
+        metavar="NAME",
+        help=f"what is learned to be undone: {', '.join(CHOICES)}, or several joined by + (hole)",
+    )
+    flag(
+        damage,
+        "--pairs",
+        type=Path,
+        help="instead of --dataset: folder of ready pairs, damaged and whole, either side by side "
+        "in one file or of one name in its folders A and B",
+    )
 
 
 def main() -> int:

@@ -202,31 +202,30 @@ def open_dataset(
         if source.count == 0:
             file, reason = source.skipped[0]
             raise ValueError(f"{path}: none of {len(files)} pictures is readable; {file}: {reason}")
-    notes = list(source.notes)
-    if source.count < batch_size:
-        fewer = source.count - source.count % batch_multiple
-        if fewer == 0:
-            raise ValueError(
-                f"{path}: {source.count} pictures; a step takes at least {batch_multiple}"
-            )
-        notes.append(
-            f"{source.count} pictures, fewer than a batch of {batch_size}: batches of {fewer}"
-        )
-        batch_size = fewer
+    held = _held(path, source.count, batch_size, batch_multiple)
+    fewer = f"{source.count} pictures, fewer than a batch of {batch_size}: batches of {held}"
     return Data(
         load=source.load,
         count=source.count,
         image_size=image_size,
         channels=channels,
-        batch_size=batch_size,
+        batch_size=held,
         seed=seed,
         in_memory=source.in_memory,
         skipped=list(source.skipped),
-        notes=notes,
+        notes=[*source.notes, *([fewer] if held < batch_size else [])],
         pairs=pairs,
         views=views,
         classes=classes.one_hot(names[: source.count]) if classes else None,
     )
+
+
+def _held(path: Path | str, count: int, batch_size: int, multiple: int) -> int:
+    """The size of batches of so many pictures, a multiple where they are fewer than wanted."""
+    held = batch_size if count >= batch_size else count - count % multiple
+    if held == 0:
+        raise ValueError(f"{path}: {count} pictures; a step takes at least {multiple}")
+    return held
 
 
 class _Source(NamedTuple):
