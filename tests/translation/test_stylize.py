@@ -90,9 +90,10 @@ def test_its_own_colours_or_a_size_of_the_painting(call):
     assert Image.open("stylizations/animations/photograph.gif").size == (20, 15)
 
 
-@pytest.fixture
-def networks(tmp_path):
-    """Folders of networks by name."""
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Networks by name, and the folder in which they are saved by it."""
+    folder = tmp_path_factory.mktemp("networks")
     tiny, recipe = {"filters": 2, "residual": 1}, StyleRecipe(style_size=32)
     configs = {
         "two": StyleConfig(**tiny, styles=("strokes", "glass")),
@@ -103,7 +104,16 @@ def networks(tmp_path):
     for name, model in models.items():
         for variable in model.network.trainable_variables:
             variable.assign(variable + rng.normal(0, 0.1, variable.shape))
-        model.state.save(tmp_path / name)
+        model.state.save(folder / name)
+    return models, folder
+
+
+@pytest.fixture
+def networks(saved, tmp_path):
+    """Networks by name, with their folders in the present one."""
+    models, folder = saved
+    for name in models:
+        (tmp_path / name).symlink_to(folder / name)
     return models
 
 
