@@ -85,6 +85,16 @@ def add_align(align: argparse.ArgumentParser) -> None:
     )
     cli.flag(align, "--keep-tree", action="store_true", help="mirror the folders of the input")
     cli.flag(align, "--workers", type=cli.positive_int, help="processes (default: one per core)")
+    cli.flag(
+        align,
+        "--engine",
+        choices=run.ENGINES,
+        default="processes",
+        help="ray: tasks of Ray, which may run on other machines (default: processes)",
+    )
+    cli.flag(
+        align, "--address", help="of a Ray cluster, HOST:PORT or auto (default: this machine alone)"
+    )
     cli.flag(align, "--verbose", action="store_true", help="a line per picture")
 
 
@@ -114,6 +124,9 @@ def add_unalign(unalign: argparse.ArgumentParser) -> None:
 
 
 def align(args: argparse.Namespace) -> int:
+    if args.address and (args.engine != "ray" or args.workers):
+        idle = "--workers" if args.engine == "ray" else "--address"
+        raise ValueError(f"{idle} has no effect with --engine {args.engine} --address")
     settings = run.Settings(
         landmarks=args.landmarks,
         size=args.size,
@@ -126,7 +139,13 @@ def align(args: argparse.Namespace) -> int:
     )
     counts, notes, earlier, failures, told = Counter(), Counter(), 0, [], time.monotonic()
     for record, before in run.align(
-        args.input, args.out, settings, keep_tree=args.keep_tree, workers=args.workers
+        args.input,
+        args.out,
+        settings,
+        keep_tree=args.keep_tree,
+        workers=args.workers,
+        engine=args.engine,
+        address=args.address,
     ):
         counts[record["status"]] += 1
         notes.update(record.get("notes", ()))

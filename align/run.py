@@ -5,19 +5,21 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 import cli
-from align import geometry, landmarks, manifest
+from align import cluster, geometry, landmarks, manifest
 from pictures import codecs, files
 
+ENGINES = ("processes", "ray")
 WHOLE_PIXELS = 24_000_000  # a photograph of more is read at a part of its size
 WAITING_PER_WORKER = 16  # pictures handed out ahead, so that a slow one stops nobody
 
@@ -55,8 +57,12 @@ def align(
     settings: Settings,
     keep_tree: bool = False,
     workers: int | None = None,
+    engine: str = "processes",
+    address: str | None = None,
 ) -> Iterator[tuple[dict, bool]]:
     """Align the photographs of a folder, or one, into `out`; yield every record of the manifest.
+
+    engine: one of ENGINES; address: of Ray's cluster, see align.cluster.
 
     Yields (record, whether an earlier run had done it): the earlier ones, then the others as they
     are done, both in the order of the inputs. Stopped at any moment, it goes on when run again.
@@ -88,7 +94,11 @@ def align(
             if job.source in earlier:
                 yield earlier[job.source], True
         with manifest.appending(out) as append:
-            for record in _align_all(todo, settings, workers or default_workers()):
+            if engine == "ray":
+                records = _by_ray(todo, settings, address, workers)
+            else:
+                records = _align_all(todo, settings, workers or default_workers())
+            for record in records:
                 append(record)
                 yield record, False
         if earlier and todo:
@@ -165,7 +175,8 @@ def _align_all(jobs: list[Job], settings: Settings, workers: int) -> Iterator[di
     context = multiprocessing.get_context("spawn")  # forking a process with threads can deadlock
     pool = ProcessPoolExecutor(workers, context, initializer=_start_worker)
     try:
-        yield from _in_order(pool, jobs, settings=settings, waiting=WAITING_PER_WORKER * workers)
+        submit = partial(pool.submit, align_picture)
+        yield from _in_order(submit, jobs, settings=settings, waiting=WAITING_PER_WORKER * workers)
     except BrokenProcessPool:
         raise ValueError(
             "a worker process was ended from outside, perhaps for its memory: run "
@@ -175,12 +186,29 @@ def _align_all(jobs: list[Job], settings: Settings, workers: int) -> Iterator[di
         pool.shutdown(cancel_futures=True)
 
 
+def _by_ray(
+    jobs: list[Job], settings: Settings, address: str | None, workers: int | None
+) -> Iterator[dict]:
+    """The same by Ray, on whichever machines. Their paths are absolute: workers have a folder of
+    their own."""
+    jobs = [replace(job, path=job.path.absolute(), out=job.out.absolute()) for job in jobs]
+    if not jobs:
+        return
+    with cluster.tasks(_align_alone, address, workers) as (submit, cores):
+        yield from _in_order(submit, jobs, settings=settings, waiting=WAITING_PER_WORKER * cores)
+
+
+def _align_alone(job: Job, settings: Settings) -> dict:
+    cv2.setNumThreads(1)
+    return align_picture(job, settings)
+
+
 def _in_order(
-    pool: ProcessPoolExecutor, jobs: list[Job], settings: Settings, waiting: int
+    submit: Callable[..., Future], jobs: list[Job], settings: Settings, waiting: int
 ) -> Iterator[dict]:
     futures = deque()
     for job in jobs:
-        futures.append(pool.submit(align_picture, job, settings))
+        futures.append(submit(job, settings))
         if len(futures) >= waiting:
             yield futures.popleft().result()
     while futures:
