@@ -322,8 +322,8 @@ def _folder(arguments: argparse.Namespace, kind: str | None, paths: list[Path]) 
         given = checkpoint.EXPORTED if runtime == "onnx" else None
     if runtime and given and (given / "model.onnx").exists() != (runtime == "onnx"):
         raise ValueError(
-            f"--runtime {runtime}: {given} is for another; ./export.py MODEL {given} --format onnx "
-            "makes a folder for onnx"
+            f"--runtime {runtime}: {given} holds no model for it; ./export.py MODEL OUT --format "
+            "onnx makes a folder for onnx"
         )
     return checkpoint.choose(given, kind, _pixels(arguments, paths))
 
