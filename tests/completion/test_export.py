@@ -205,3 +205,10 @@ def test_a_folder_for_another_runtime(folder, call):
     for runtime, model in (("tensorflow", "deep/onnx"), ("onnx", "network")):
         flags = ("--runtime", runtime, "--checkpointDir", folder / model)
         assert_refused(call(folder / "in", *flags, model=None), f"--runtime {runtime}: {folder}")
+
+
+def test_the_same_versions_with_and_without_tensorflow():
+    names = ("requirements.txt", "requirements-export.txt", "requirements-run.txt")
+    full, more, small = (set((ROOT / name).read_text().splitlines()) for name in names)
+    small = {line for line in small if not line.startswith("#")}
+    assert small <= full | more and not any("tensorflow" in line for line in small)
