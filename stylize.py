@@ -178,7 +178,8 @@ def _refuse(arguments: argparse.Namespace, *names: str, why: str) -> None:
     """Raises ValueError for a flag that was given and would change nothing."""
     for name in names:
         if getattr(arguments, name) not in (None, []):
-            raise ValueError(f"--{name.replace('_', '-')} has no effect {why}")
+            flag_ = "n-iter" if name == "steps" else name.replace("_", "-")
+            raise ValueError(f"--{flag_} has no effect {why}")
 
 
 def _shares(arguments: argparse.Namespace, names: tuple[str, ...]) -> np.ndarray:

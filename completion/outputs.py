@@ -28,6 +28,7 @@ WRITTEN = (
     "masked.png",
     "lowres.png",
     "completion.gif",
+    "animations",
 )
 
 

@@ -14,6 +14,7 @@ from processes import ROOT
 from stress_kill import assert_same_end
 
 import cli
+from completion import outputs
 from data.drawn import drawn_faces, drawn_painting
 from networks import extractors
 from networks.style_config import StyleConfig
@@ -72,6 +73,7 @@ def test_a_picture_is_painted_by_search_and_keeps_what_its_file_has(call, tmp_pa
     difference = np.abs(np.float32(made.convert("RGB")) - np.float32(before.convert("RGB")))
     assert 1 < difference.mean() < 100
     assert Image.open("out/animations/photograph.gif").n_frames > 3
+    assert outputs.is_output(Path("out/animations/photograph.gif"), Path("out"))
     entry = json.loads((tmp_path / "out" / "report.json").read_text())[0]
     assert entry["settings"]["statistics"] == "gram" and entry["last_loss"] > 0
     assert "0 painted, 1 done before" in call("stylize", *arguments)[1]
@@ -149,6 +151,7 @@ def test_networks_paint_as_asked(call, networks, tmp_path):
         (("--checkpointDir", "two", "--style", "styles"), "which knows strokes, glass"),
         (("--checkpointDir", "two", "--style-number", 3), "there are 1 strokes, 2 glass"),
         (("--checkpointDir", "two", "--statistics", "moments"), "--statistics has no effect with"),
+        (("--checkpointDir", "any", "--nIter", 9), "--n-iter has no effect with any"),
         (("--checkpointDir", "any"), "any: paints in any style; give one with --style"),
         (("--checkpointDir", "any", "--style", "styles", "--style-number", 1), "in any --style"),
     ],
