@@ -347,6 +347,12 @@ def _hole(arguments: argparse.Namespace):
         given[name] = value
     if built_in == "lowres" and arguments.guide not in (None, "auto", "none"):
         raise ValueError(f"--guide {arguments.guide} has no effect with --mask-type lowres")
+    if built_in == "cam":
+        from networks import extractors
+
+        extractors.must_be_there("efficientnet-lite0")
+        if arguments.class_name:
+            extractors.class_number(arguments.class_name)
     return Hole(
         kind=arguments.mask_type,
         seed=arguments.seed or 0,

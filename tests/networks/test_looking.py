@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from networks import imagenet, looking
+from networks import extractors, imagenet, looking
 from pictures import codecs, masks
 
 
@@ -39,9 +39,9 @@ def test_it_looks_at_what_is_named(cup):
 
 
 def test_names():
-    assert looking.number("espresso") == 967 and looking.number("CUP") == 968
+    assert extractors.class_number("espresso") == 967 and extractors.class_number("CUP") == 968
     with pytest.raises(ValueError, match="no class 'cofee mug' of ImageNet; .*coffee mug"):
-        looking.number("cofee mug")
+        extractors.class_number("cofee mug")
 
 
 def test_a_hole_is_put_where_it_looks(cup, tmp_path):
