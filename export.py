@@ -52,6 +52,8 @@ def _check(arguments: argparse.Namespace, saved) -> None:
     """Raises ValueError for what cannot be exported, or not there."""
     if saved.kind not in ("dcgan", "pix2pix"):
         raise ValueError(f"{saved.path}: a model of kind {saved.kind!r}; choose dcgan or pix2pix")
+    if saved.config.get("classes") or saved.config.get("architecture", "dcgan") != "dcgan":
+        raise ValueError(f"{saved.path}: has classes or a style; a DCGAN without them is exported")
     out = arguments.out
     if os.path.lexists(out) and not (out.is_dir() and _is_export(out)):
         raise ValueError(f"{out}: is there, and no export; choose another OUT")
@@ -101,11 +103,14 @@ def export(model: Path, saved, out: Path, form: str) -> dict[str, float]:
 
 def _networks(saved) -> tuple:
     """The networks that a model completes or samples with: a generator and a discriminator."""
-    from model import DCGAN
-    from translation.pix2pix import Pix2Pix
+    if saved.kind == "pix2pix":
+        from translation.pix2pix import Pix2Pix
 
-    kinds = {"dcgan": DCGAN, "pix2pix": Pix2Pix}
-    return kinds[saved.kind].restore(saved.path).inference()
+        return Pix2Pix.restore(saved.path).inference()
+    from model import DCGAN
+
+    made = DCGAN.restore(saved.path).inference()
+    return made.generator, made.discriminator
 
 
 def _write(network, path: Path, form: str) -> None:
