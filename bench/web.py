@@ -2,6 +2,7 @@
 """The page under load: do clients that come at once wait in order, how long, and on what memory?
 
     bench/web.py [--checkpoint DIR] [--clients 10] [--rounds 10] [--steps 100]
+                 [--alternatives 3]
 
 In each round every client sends a photograph to the page's /complete, one right after another.
 Memory is the server's resident set after the first round, when all is loaded, and after the last.
@@ -28,7 +29,7 @@ from gradio_client import Client, handle_file  # noqa: E402
 
 import cli  # noqa: E402
 
-PHOTOGRAPH = ROOT / "web" / "examples" / "astronaut.jpg"
+PHOTOGRAPH = ROOT / "examples" / "astronaut.jpg"
 
 
 @contextmanager
@@ -45,12 +46,12 @@ def server(flags: Sequence[str]):
             process.terminate()
 
 
-def one_round(clients: Sequence, steps: int) -> tuple[list[float], list[int]]:
+def one_round(clients: Sequence, asked: dict) -> tuple[list[float], list[int]]:
     """A job from every client -> seconds each waited for its result; who was answered, in order."""
     sent, answered, jobs = [], SimpleQueue(), []
     for number, client in enumerate(clients):
         sent.append(time.perf_counter())
-        job = client.submit(picture=handle_file(PHOTOGRAPH), steps=steps, api_name="/complete")
+        job = client.submit(picture=handle_file(PHOTOGRAPH), api_name="/complete", **asked)
         job.add_done_callback(lambda _, n=number: answered.put((n, time.perf_counter())))
         jobs.append(job)
         while job.status().rank is None and not job.done():
@@ -73,23 +74,26 @@ def main() -> None:
     parser.add_argument("--checkpoint", help="folder of a model (default: the page's own)")
     parser.add_argument("--clients", type=cli.positive_int, default=10)
     parser.add_argument("--rounds", type=cli.positive_int, default=10)
-    parser.add_argument("--steps", type=cli.positive_int, default=100)
+    parser.add_argument("--steps", type=cli.positive_int, help="of a search (default: one pass)")
+    parser.add_argument("--alternatives", type=cli.positive_int, default=1)
     parser.add_argument("--port", type=cli.positive_int, default=7861)
     args = parser.parse_args()
     flags = ["--port", str(args.port), "--max-waiting", str(args.clients)]
     flags += ["--checkpoint", args.checkpoint] if args.checkpoint else []
+    asked = {"alternatives": args.alternatives, "fit": "face"}
+    asked |= {"steps": args.steps} if args.steps else {}
     with server(flags) as (process, address):
         clients = [Client(address, verbose=False) for _ in range(args.clients)]
         waits, memory, in_order = [], [], 0
         for _ in range(args.rounds):
-            seconds, order = one_round(clients, args.steps)
+            seconds, order = one_round(clients, asked)
             waits += seconds
             in_order += order == sorted(order)
             memory.append(resident_megabytes(process))
             print(f"round {len(memory)}: {max(seconds):.1f} s, {memory[-1]:.0f} MB", flush=True)
     half, most = np.percentile(waits, [50, 95])
     print(
-        f"web: {len(waits)} jobs of {args.steps} steps, {args.clients} at once, all answered, "
+        f"web: {len(waits)} jobs, {asked}, {args.clients} at once, all answered, "
         f"{in_order} of {args.rounds} rounds in order; wait {half:.1f} s median, {most:.1f} s "
         f"p95; memory {memory[0]:.0f} MB after round 1, {memory[-1]:.0f} MB at the end"
     )

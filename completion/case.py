@@ -15,7 +15,7 @@ import numpy as np
 
 import cli
 from align import geometry
-from completion.faces import ANCHORS, face_matrices, outside
+from completion.faces import ANCHORS, FaceNotFound, face_matrices, outside, touched_by
 from pictures import averages, codecs, masks, tone
 from search.objective import LOWRES_BLOCKS
 
@@ -61,6 +61,10 @@ class Hole:
         option."""
         options = (self.seed, self.fraction, self.center_scale)
         return masks.dilate(masks.make(self.kind, (size, size), *options), self.dilate)
+
+
+class HoleOutside(ValueError):
+    """Much of the hole lies where nothing is completed."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +163,8 @@ def place_all(
     keep_tone: bool = False,
 ) -> list[Case]:
     """A picture as a case, or with fit "face" as one for each face that the hole touches, the one
-    with most of it first: to be completed one after the other.
+    with most of it first: to be completed one after the other. face_points may be those of several
+    faces, (F, 3, 2), of which it takes those that the hole touches.
 
     What a file or transparency hides, hides every pixel of the square that it reaches into. A
     built-in hole is made on the square, which is hidden exactly where it says; in the picture it
@@ -168,7 +173,7 @@ def place_all(
     """
     mask = _given_mask(path, picture, hole)
     if face_points is not None:
-        matrices = [points_matrix(face_points, size)]
+        matrices = _matrices(path, np.asarray(face_points), mask, size)
     elif fit == "face":
         matrices = face_matrices(path, picture.pixels, mask=mask, size=size)
     else:
@@ -269,6 +274,20 @@ def _given_mask(path: Path, picture: codecs.Picture, hole: Hole) -> np.ndarray |
     return masks.dilate(mask, hole.dilate)
 
 
+def _matrices(
+    path: Path, points: np.ndarray, mask: np.ndarray | None, size: int
+) -> list[np.ndarray]:
+    """Of the faces with these points, (3, 2) or (F, 3, 2); a built-in hole is put on the first."""
+    if points.ndim < 3:
+        return [points_matrix(points, size)]
+    matrices = [points_matrix(each, size) for each in points]
+    if mask is None:
+        return matrices[:1]
+    if touched := touched_by(mask[..., 0] == 0, matrices, size):
+        return touched
+    raise FaceNotFound(f"{path}: the hole touches none of the {len(points)} faces given")
+
+
 def points_matrix(points: np.ndarray, size: int) -> np.ndarray:
     """The matrix that aligns the face with these inner corners of the eyes, in either order, and
     bottom lip (3, 2) to size x size pixels. Raises ValueError if they place no face."""
@@ -296,11 +315,19 @@ def _check_reach(path: Path, mask: np.ndarray, matrices: list[np.ndarray], size:
     part = geometry.cut(rest, geometry.bounds(rest, margin=1)).astype(np.uint8)
     depth = cv2.distanceTransform(part, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     if depth.max() > THIN * min(rest.shape) or rest.sum() == hole.sum():
-        raise ValueError(
+        raise HoleOutside(
             f"{path}: {int(rest.sum()):,} pixels of the hole lie outside the square that is "
             "completed (the centre square, or with --face the face); crop the picture around it, "
             "or with several faces complete one after the other, by --face-points"
         )
+
+
+def around(cases: Sequence[Case]) -> geometry.Box:
+    """The box of a picture that holds the squares of all its cases."""
+    shape = cases[0].mask.shape
+    boxes = np.array([geometry.region(c.matrix, len(c.square), shape, margin=0) for c in cases])
+    left, top, right, bottom = (*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0))
+    return int(left), int(top), int(right), int(bottom)
 
 
 def beyond(cases: Sequence[Case]) -> np.ndarray:

@@ -15,6 +15,10 @@ LOOKED_AT = 640  # pixels of the longer side, where a face is only asked for
 SAME = 0.5  # of overlap, from which on a face is what the centre square shows
 
 
+class FaceNotFound(ValueError):
+    """There is no face, or none that the hole touches."""
+
+
 def face_matrices(
     path: Path, pixels: np.ndarray, mask: np.ndarray | None, size: int
 ) -> list[np.ndarray]:
@@ -26,11 +30,12 @@ def face_matrices(
     hole, seen = mask[..., 0] == 0, []
     for fill in (_blanked, _inpainted):  # under many thin scratches a face is found by the second
         faces = landmarks.find_faces(fill(pixels, hole))
-        if touched := _touched(faces, hole, size):
+        matrices = [geometry.matrix(face.landmarks, ANCHORS, size) for face in faces]
+        if touched := touched_by(hole, matrices, size):
             return touched
         seen = seen or faces
     places = ", ".join("{},{} to {},{}".format(*face.box) for face in _must_be_faces(path, seen))
-    raise ValueError(
+    raise FaceNotFound(
         f"{path}: the hole touches none of the faces found (at {places}); give --face-points "
         "x,y x,y x,y for the one it is in, or leave --face out"
     )
@@ -38,16 +43,16 @@ def face_matrices(
 
 def _must_be_faces(path: Path, faces: list[landmarks.Face]) -> list[landmarks.Face]:
     if not faces:
-        raise ValueError(
+        raise FaceNotFound(
             f"{path}: no face found; where the hole hides eyes or mouth, give --face-points "
             "x,y x,y x,y (inner corners of the eyes, left one first, and bottom lip)"
         )
     return faces
 
 
-def _touched(faces: list[landmarks.Face], hole: np.ndarray, size: int) -> list[np.ndarray]:
-    """The matrices of the faces that a hole, bool (H, W), touches; see _face_matrices."""
-    matrices = [geometry.matrix(face.landmarks, ANCHORS, size) for face in faces]
+def touched_by(hole: np.ndarray, matrices: Sequence[np.ndarray], size: int) -> list[np.ndarray]:
+    """Of faces, by their matrices, those that a hole, bool (H, W), touches: the one with most of it
+    first, and others as far as they have more of it."""
     before = np.count_nonzero(hole)
     share = [before - np.count_nonzero(outside(hole, [matrix], size)) for matrix in matrices]
     touched = []

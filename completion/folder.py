@@ -17,7 +17,7 @@ import cli
 from align import geometry
 from completion import Completer, Moment, ranked
 from completion.animation import Animation, View
-from completion.case import Case, Hole, beyond, place_all, points_matrix
+from completion.case import Case, Hole, around, beyond, place_all, points_matrix
 from completion.faces import overlooked_face
 from completion.finish import finish_all, square_result
 from completion.options import Options
@@ -279,7 +279,7 @@ def _finish(job: Job, end: _End, name: str, results: Results) -> bool:
             for generated in zip(*end.generated, strict=True)
         ]
         measured = end.measured | _compared(job, case, pictures[0])
-        figures, around = _figures(cases, measured), _around(cases)
+        figures, box = _figures(cases, measured), around(cases)
         # The picture as it was may be large, and is not needed to write the other.
         picture = dataclasses.replace(case.picture, pixels=pictures[0])
         case = dataclasses.replace(case, picture=picture)
@@ -290,21 +290,13 @@ def _finish(job: Job, end: _End, name: str, results: Results) -> bool:
             results=pictures,
             settings=job.settings(path),
             measured=measured,
-            around=around,
+            around=box,
         )
     except (ValueError, OSError) as error:
         cli.pass_over(error)
         return False
     print(f"{written}: {figures}")
     return True
-
-
-def _around(cases: list[Case]) -> geometry.Box:
-    """The box of a picture that holds the squares of all its cases."""
-    shape = cases[0].mask.shape
-    boxes = np.array([geometry.region(c.matrix, len(c.square), shape, margin=0) for c in cases])
-    left, top, right, bottom = (*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0))
-    return int(left), int(top), int(right), int(bottom)
 
 
 def _figures(cases: list[Case], measured: dict) -> str:

@@ -10,37 +10,61 @@ from typing import NamedTuple
 import gradio as gr
 import numpy as np
 
+from completion import Completer
 from completion.case import Case, Hole
 from completion.options import PRESETS, Options, with_changes
-from pictures import codecs
 from web import studio
+from web.models import Models
 from web.safety import Limits, check
-from web.studio import Models, Result, Scene, View
+from web.studio import Result, Scene, Version, View
 
-WHOLE, POINTS = "whole", "points"  # places besides the faces, which are named by their numbers
+FACES, WHOLE, POINTS = "Faces", "Centre square", "Points I click"
+PLACES = (FACES, WHOLE, POINTS)
 BRUSH, FILE, BUILT_IN = "Brush", "Mask file", "Built-in"
 KINDS = (BRUSH, FILE, BUILT_IN)
 EYE = "the inner corner of the {} eye"
 CLICKS = (EYE.format("left"), EYE.format("right"), "the bottom lip")
+LEGENDS = {
+    FACES: "White frames: what is completed, of each face that you paint on.",
+    WHOLE: "White frame: what is completed.",
+    POINTS: "White frame: what is completed, by the points you clicked.",
+}
+NO_FACE = (
+    "**No face was found**: what is in the white frame is completed as if it were a face. Is there "
+    f"one? Choose “{POINTS}”, or “{FACES}” to look again once you have painted."
+)
+ENDS = {
+    FACES: "White frames: what is completed, of each face that you paint on.",
+    WHOLE: "White frame: what is completed.",
+    POINTS: "White frame: what is completed. To click other points, choose another place and this "
+    "one again.",
+}
+NO_FACE = (
+    "**No face was found**: what is in the white frame is completed as if it were a face. Is there "
+    f"one? Choose “{POINTS}”, or “{FACES}” to look again once you have painted."
+)
 ENDS = {
     "done": "Done",
     "stopped": "Stopped: the best so far",
     "time": "Time is up: the best so far",
 }
-LIVE_SIDE = 320  # pixels of the picture that is shown while a search goes on
+FACE, PICTURE = "Face", "Whole picture"  # what of a result is shown
+BRUSH_SHARE = 14  # of the square that is completed, to begin with
+BRUSH_SIZES = (2, 100)  # radius in shown pixels
 
 
 class Wish(NamedTuple):
     """What the page's components say, in the order of its inputs."""
 
     scene: Scene | None
-    where: str
+    place: str
     clicks: list[tuple[float, float]]
     kind: str
     mask: str | None
     built_in: str
-    model: str
+    way: str
     preset: str
+    fidelity: float
     steps: float | None
     lam: float | None
     blend: str | None
@@ -49,13 +73,20 @@ class Wish(NamedTuple):
     editor: dict | None = None
 
     @property
-    def points(self) -> np.ndarray | None:
-        return points_of(self.scene, self.where, self.clicks)
+    def missing(self) -> tuple[str, ...]:
+        """What is yet to be clicked."""
+        return CLICKS[len(self.clicks) :] if self.place == POINTS else ()
 
     @property
-    def options(self) -> Options:
+    def points(self) -> np.ndarray | None:
+        return points_of(self.scene, self.place, self.clicks)
+
+    def options(self, completer: Completer) -> Options:
+        searches = "steps" in completer.heeds
         return options_of(
-            self.preset,
+            completer,
+            self.preset if searches else "best",
+            fidelity=self.fidelity,
             steps=self.steps,
             lam=self.lam,
             blend=self.blend,
@@ -64,33 +95,38 @@ class Wish(NamedTuple):
         )
 
 
-def points_of(scene: Scene | None, where: str, clicks: list) -> np.ndarray | None:
-    """The three points (3, 2) to align by; None to take the whole picture."""
+def points_of(scene: Scene | None, place: str, clicks: list) -> np.ndarray | None:
+    """The points to align by, see studio.prepare; None to take the centre square."""
     if scene is None:
         raise ValueError("There is no picture yet: upload or paste one, or take an example")
-    if where == WHOLE:
-        return None
-    if where == POINTS:
+    if place == POINTS:
         if len(clicks) < len(CLICKS):
             raise ValueError(f"Click {CLICKS[len(clicks)]} in the picture first")
         return np.array(clicks)
-    return scene.faces[int(where)][1]
+    return scene.faces if place == FACES else None
 
 
-def options_of(preset: str, **changes: float | str | None) -> Options:
-    """The preset with what was given by hand; whole numbers come from the page as floats."""
+def options_of(completer: Completer, preset: str, **changes: float | str | None) -> Options:
+    """The preset with what was given by hand, as far as this model heeds it; whole numbers come
+    from the page as floats."""
     whole = {"steps", "alternatives", "seed"}
     given = {k: int(v) if k in whole else v for k, v in changes.items() if v is not None}
-    return with_changes(PRESETS[preset], given)
+    heeded = {k: v for k, v in given.items() if k in completer.heeds}
+    return with_changes(PRESETS[preset], heeded)
 
 
 @contextmanager
 def telling() -> Iterator[None]:
-    """Tell a ValueError, which is the user's, on the page; decorates a handler too."""
+    """Hand a ValueError, which is the user's, to a program."""
     try:
         yield
     except ValueError as error:
-        raise gr.Error(str(error), title="Not possible", print_exception=False) from None
+        raise gr.Error(str(error), print_exception=False) from None
+
+
+def warn(error: ValueError, title: str = "Not possible") -> None:
+    """Tell a ValueError, which is the user's, on the page."""
+    gr.Warning(str(error), title=title)
 
 
 class Actions:
@@ -102,76 +138,91 @@ class Actions:
 
     # A picture, and a place in it
 
-    def look(self, path: str | None) -> tuple:
-        """A new picture -> scene, where, clicks, place, work, help, shown, editor"""
-        there, hidden = gr.update(visible=True), gr.update(visible=False)
+    def look(self, path: str | None, hole: np.ndarray | None = None) -> tuple:
+        """A new picture, with a hole, bool (h, w), that is painted on it already -> photo, start,
+        scene, place, clicks, kind, editor, brush size, results, status, and as for `show`.
+
+        The photo is emptied by the same answer, whether it is taken or refused: what a second one
+        would do to a picture that came in between is nothing to think about.
+        """
         if path is None:
-            return None, gr.skip(), [], hidden, hidden, there, None, None
+            return None, *[gr.skip()] * 14
         try:
             check(path, self.limits)
             scene = studio.look(path)
         except ValueError as error:
-            raise gr.Error(str(error), title="Not taken", print_exception=False) from None
-        choices = [(f"Face {n + 1}", str(n)) for n in range(len(scene.faces))]
-        choices += [("Whole picture", WHOLE), ("Three points I click", POINTS)]
-        where = gr.update(choices=choices, value=choices[0][1])
-        return scene, where, [], there, there, hidden, *self.place(scene, choices[0][1], [])
-
-    @telling()
-    def place(self, scene: Scene, where: str, clicks: list) -> tuple:
-        """A place chosen -> shown, editor"""
-        by_points = where == POINTS
-        missing = CLICKS[len(clicks) :] if by_points else ()
-        points = None if missing else points_of(scene, where, clicks)
-        label = "Click a face to choose it"
-        if by_points:
-            label = f"Click {missing[0]}" if missing else "Click again to choose other points"
-        shown = gr.update(
-            value=studio.outlined(scene, points, clicks if by_points else []),
-            label=label,
-            visible=bool(scene.faces) or by_points,
+            warn(error, title="Not taken")
+            return None, *[gr.skip()] * 14
+        place = FACES if len(scene.faces) else WHOLE
+        points = points_of(scene, place, [])
+        hidden = gr.update(visible=False)
+        return (
+            None,
+            hidden,
+            scene,
+            place,
+            [],
+            BRUSH,
+            canvas(scene, points, None if hole is None else studio.painted(hole)),
+            int(np.clip(scene.side(points) / BRUSH_SHARE, *BRUSH_SIZES)),
+            hidden,
+            "",
+            *arranged(BRUSH),
+            legend(scene, place),
         )
-        canvas = {"background": studio.canvas(scene, points), "layers": [], "composite": None}
-        return shown, canvas
 
-    @telling()
-    def click(self, scene: Scene, where: str, clicks: list, event: gr.SelectData) -> tuple:
-        """A click into the picture -> where, clicks, shown, editor"""
-        x, y = (value / scene.scale for value in event.index)
-        if where == POINTS:
-            clicks = [*(clicks if len(clicks) < len(CLICKS) else []), (x, y)]
-        elif (number := scene.face_at(x, y)) is None:
-            return where, clicks, gr.skip(), gr.skip()
-        else:
-            where = str(number)
-        return where, clicks, *self.place(scene, where, clicks)
-
-    # The hole
-
-    @telling()
-    def preview(self, *values) -> np.ndarray | None:
-        """What a mask file or a built-in mask hides, tinted."""
+    def show(self, *values) -> tuple:
+        """How the hole is given, or where it lies -> brush column, mask, built-in, shown, legend.
+        What is to be painted on, or clicked on, or else a picture of the hole."""
         wish = Wish(*values)
-        if wish.scene is None or wish.kind == BRUSH or (wish.kind == FILE and not wish.mask):
-            return None
-        return studio.preview(self._case(wish), wish.points)
+        scene, missing = wish.scene, wish.missing
+        if scene is None:
+            return (gr.skip(),) * 5
+        if missing:
+            shown = studio.painting(scene, np.empty((0, 3, 2)), wish.clicks)
+            return *arranged(wish.kind, shown, label=f"Click {missing[0]}"), ""
+        if wish.kind == BRUSH:
+            return *arranged(BRUSH), legend(scene, wish.place)
+        mask = None
+        if wish.kind == BUILT_IN or wish.mask:
+            completer = self.models.by_way(wish.way)
+            try:
+                mask = self._cases(wish, completer, wish.options(completer))[0].mask
+            except ValueError as error:
+                warn(error)
+        shown = studio.painting(scene, wish.points, wish.clicks, mask)
+        return *arranged(wish.kind, shown, label="The hole"), legend(scene, wish.place)
 
-    def _case(self, wish: Wish) -> Case:
-        points, model = wish.points, self.models.get(wish.model)
+    def place(self, *values) -> tuple:
+        """A place chosen -> editor, and as for `show`. What is painted stays."""
+        wish = Wish(*values)
+        if wish.scene is None or wish.missing:
+            return gr.skip(), *self.show(*values)
+        layers = wish.editor["layers"] if wish.editor else []
+        return canvas(wish.scene, wish.points, *layers[:1]), *self.show(*values)
+
+    def click(self, event: gr.SelectData, *values) -> tuple:
+        """A click into the picture -> clicks, and as for `place`"""
+        wish = Wish(*values)
+        if wish.place != POINTS:
+            return (gr.skip(),) * 7
+        x, y = (value / wish.scene.scale for value in event.index)
+        clicks = [*(wish.clicks if wish.missing else []), (x, y)]
+        return clicks, *self.place(*wish._replace(clicks=clicks))
+
+    def _cases(self, wish: Wish, completer: Completer, options: Options) -> list[Case]:
+        path, points, keep_tone = wish.scene.path, wish.points, options.keep_tone
+
+        def prepared(hole: Hole) -> list[Case]:
+            return studio.prepare(path, completer, hole, points=points, keep_tone=keep_tone)
+
         if wish.kind == BRUSH:
             layers = wish.editor["layers"] if wish.editor else []
-            paint = np.max([layer[..., 3] for layer in layers], axis=0) if layers else None
-            size = model.size
             with TemporaryDirectory(dir=self.folder) as folder:
-                file = studio.painted_mask(
-                    wish.scene, points, paint=paint, size=size, folder=Path(folder)
-                )
-                return studio.prepare(wish.scene.path, model, Hole(file=file), points=points)
+                return prepared(Hole(file=studio.painted_mask(layers, Path(folder))))
         if wish.kind == FILE:
-            hole = self._mask_file(wish.mask)
-        else:
-            hole = Hole(wish.built_in, wish.options.search.seed)
-        return studio.prepare(wish.scene.path, model, hole, points=points)
+            return prepared(self._mask_file(wish.mask))
+        return prepared(Hole(wish.built_in, options.search.seed))
 
     def _mask_file(self, path: str | None) -> Hole:
         if path is None:
@@ -179,49 +230,66 @@ class Actions:
         check(path, self.limits)
         return Hole(file=Path(path))
 
-    # The search
+    # Completing
 
     def stop(self, request: gr.Request) -> None:
         if event := self._stops.get(request.session_hash):
             event.set()
 
     def complete(self, request: gr.Request, *values) -> Iterator[tuple]:
-        """The picture of the page -> complete, stop, status, live, results, gallery, slider, three
-        downloads, files. Yields what the search comes to on its way, and what it came to."""
+        """The picture of the page -> complete, stop, status, live, results, result, chosen,
+        gallery, slider, three downloads. Yields what it comes to on its way, and each alternative
+        as it is found."""
         wish, stop = Wish(*values), threading.Event()
         self._stops[request.session_hash] = stop
         shown, hidden = gr.update(visible=True), gr.update(visible=False)
-        with telling(), studio.own_folder(self.folder) as folder:
-            case, model = self._case(wish), self.models.get(wish.model)
-            for view in studio.complete(
-                model,
-                case,
-                options=wish.options,
-                folder=folder,
-                stop=stop,
-                seconds=self.seconds,
-            ):
-                if isinstance(view, Result):
-                    yield shown, hidden, *self._finished(wish.scene.path, view)
-                else:
-                    live = codecs.resize(view.square, LIVE_SIDE, LIVE_SIDE)
-                    live = gr.update(value=live, visible=True)
-                    yield hidden, shown, described(view), live, *[gr.skip()] * 7
+        yield hidden, shown, "Looking at the picture…", *[gr.skip()] * 9
+        try:
+            with studio.own_folder(self.folder) as folder:
+                yield from self._complete(wish, folder, stop)
+        except ValueError as error:
+            warn(error)
+            yield shown, hidden, "", hidden, *[gr.skip()] * 8
 
-    def _finished(self, before: Path, result: Result) -> tuple:
-        captions = ("" if loss is None else f"loss {loss:.1f}" for loss in result.losses)
-        files = [(str(before), str(path)) for path in result.pictures]
-        best = result.pictures[0]
+    def _complete(self, wish: Wish, folder: Path, stop: threading.Event) -> Iterator[tuple]:
+        completer = self.models.by_way(wish.way)
+        options = wish.options(completer)
+        cases = self._cases(wish, completer, options)
+        shown, hidden, first = gr.update(visible=True), gr.update(visible=False), True
+        for view in studio.complete(
+            completer,
+            cases,
+            wish.scene.path,
+            options=options,
+            folder=folder,
+            stop=stop,
+            seconds=self.seconds,
+        ):
+            status = described(view, options.alternatives)
+            if isinstance(view, Result):
+                yield hidden, shown, status, hidden, *self._found(view, first)
+                first = False
+            elif first:
+                live = gr.update(value=view.squares, visible=True)
+                yield hidden, shown, status, live, hidden, *[gr.skip()] * 7
+            else:
+                yield hidden, shown, status, *[gr.skip()] * 9
+
+    def _found(self, result: Result, first: bool) -> tuple:
+        """-> results, result, chosen, gallery, slider, three downloads. What was found first is
+        chosen, and then what somebody chooses."""
+        faces = [str(version.face) for version in result.completed]
+        if not first:
+            return gr.skip(), result, gr.skip(), faces, *[gr.skip()] * 4
+        chosen = result.completed[0]
         return (
-            f"**{ENDS[result.ended]}**",
-            gr.update(visible=False),
             gr.update(visible=True),
-            list(zip(result.details, captions, strict=True)),
-            files[0],
-            str(best),
+            result,
+            chosen,
+            faces,
+            *compared(result, chosen, FACE),
             str(result.mask),
             str(result.animation),
-            files,
         )
 
     def end(self, request: gr.Request) -> tuple:
@@ -229,9 +297,14 @@ class Actions:
         self._stops.pop(request.session_hash, None)
         return gr.update(visible=True), gr.update(visible=False), gr.update(visible=False)
 
-    def choose(self, files: list[tuple[str, str]], event: gr.SelectData) -> tuple:
-        """One of the alternatives -> slider, picture to download"""
-        return files[event.index], files[event.index][1]
+    def choose(self, result: Result, seen: str, event: gr.SelectData) -> tuple:
+        """One of the alternatives -> chosen, slider, picture to download"""
+        chosen = result.completed[event.index]
+        return chosen, *compared(result, chosen, seen)
+
+    def go_on(self, chosen: Version) -> tuple:
+        """What is chosen becomes the picture -> as for `look`"""
+        return self.look(str(chosen.picture))
 
     # For programs
 
@@ -248,37 +321,89 @@ class Actions:
         steps: float | None = None,
         lam: float | None = None,
         blend: str | None = None,
+        method: str | None = None,
+        fidelity: float | None = None,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 (how Gradio hands it over)
     ) -> Iterator[tuple]:
         """Complete the hole of a picture: a mask file (white = hole), or one that is built in.
 
-        Returns the completed pictures, the best first, the mask, and an animation of the search.
+        Returns the completed pictures, the best first, the mask, and an animation.
         """
-        options = options_of(
-            preset, steps=steps, lam=lam, blend=blend, alternatives=alternatives, seed=seed
+        searched = (
+            preset == "original" or built_in == "lowres" or steps is not None or lam is not None
         )
         with telling(), studio.own_folder(self.folder) as folder:
             check(picture, self.limits)
-            network = self.models.get(model)
+            completer = self.models.get(model, method or ("search" if searched else None))
+            options = options_of(
+                completer,
+                preset,
+                steps=steps,
+                lam=lam,
+                blend=blend,
+                fidelity=fidelity,
+                alternatives=alternatives,
+                seed=seed,
+            )
+            path = Path(picture)
             hole = self._mask_file(mask) if mask else Hole(built_in, options.search.seed)
-            case = studio.prepare(Path(picture), network, hole, fit=fit)
-            never = threading.Event()
+            cases = studio.prepare(path, completer, hole, fit=fit, keep_tone=options.keep_tone)
             for view in studio.complete(
-                network,
-                case,
+                completer,
+                cases,
+                path,
                 options=options,
                 folder=folder,
-                stop=never,
+                stop=threading.Event(),
                 seconds=self.seconds,
             ):
                 if isinstance(view, Result):
-                    pictures = [str(path) for path in view.pictures]
+                    pictures = [str(version.picture) for version in view.completed]
                     yield pictures, str(view.mask), str(view.animation)
                 else:
-                    progress((view.step, view.steps), desc=described(view))
+                    done = view.draw * view.steps + view.step
+                    whole = options.alternatives * view.steps
+                    progress((done, whole), desc=described(view, options.alternatives))
                     yield gr.skip(), gr.skip(), gr.skip()
 
 
-def described(view: View) -> str:
-    loss = "" if view.loss is None else f" · loss {view.loss:.1f}"
-    return f"Step {view.step} of {view.steps}{loss}"
+def canvas(scene: Scene, points: np.ndarray | None, paint: np.ndarray | None = None) -> dict:
+    """The editor's value: the picture, and what is painted on it.
+
+    There always is a layer: setting one empties what can be undone, and with it the picture itself.
+    """
+    background = studio.painting(scene, points)
+    if paint is None:
+        paint = np.zeros((*background.shape[:2], 4), np.uint8)
+    return {"background": background, "layers": [paint], "composite": None}
+
+
+def arranged(kind: str, shown: np.ndarray | None = None, label: str = "") -> tuple:
+    """-> brush column, mask, built-in, shown. What is hidden keeps its content."""
+    return (
+        gr.update(visible="hidden" if shown is not None else True),
+        gr.update(visible=kind == FILE),
+        gr.update(visible=kind == BUILT_IN),
+        gr.update(value=shown, label=label, visible=shown is not None),
+    )
+
+
+def legend(scene: Scene, place: str) -> str:
+    return NO_FACE if place != POINTS and not len(scene.faces) else LEGENDS[place]
+
+
+def compared(result: Result, chosen: Version, seen: str) -> tuple:
+    """-> slider, picture to download"""
+    before, after = (
+        version.face if seen == FACE else version.whole for version in (result.before, chosen)
+    )
+    return (str(before), str(after)), str(chosen.picture)
+
+
+def described(view: View | Result, alternatives: int) -> str:
+    if isinstance(view, Result):
+        if view.ended:
+            return f"**{ENDS[view.ended]}**"
+        return f"**Found {len(view.completed)} of {alternatives}**, looking for others…"
+    which = f"Alternative {view.draw + 1} of {alternatives} · " if alternatives > 1 else ""
+    return f"{which}Step {view.step} of {view.steps}"

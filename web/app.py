@@ -86,6 +86,7 @@ def main() -> int:
         raise ValueError("the page needs Gradio: pip install -r requirements-web.txt")
     _warn(arguments.host, arguments.auth)
     folders = _folders(arguments.checkpoint)
+    cli.tell(f"loading {folders[0]}; the page's address follows")
     cli.import_tensorflow()
     with tempfile.TemporaryDirectory(prefix="dcgan-web-") as folder, cli.StopRequest() as stop:
         os.environ |= _quiet(folder)
@@ -130,15 +131,17 @@ def _quiet(folder: str) -> dict[str, str]:
 
 def _launch(arguments: argparse.Namespace, folders: list[Path], folder: Path):
     """Start the server in threads of its own; returns the page."""
-    from web import examples, page, safety
+    from web import examples, page, safety, studio
     from web.actions import Actions
-    from web.studio import Models
+    from web.models import Models
 
     host, port = arguments.host, arguments.port
     limits = safety.Limits(arguments.max_megabytes, arguments.max_megapixels)
     safety.bound_decoding(limits)
     models = Models(folders)
-    models.get().ready()  # now: a damaged model, and a wait, are told at once
+    studio.rehearse(
+        examples.PHOTOGRAPH, models.by_way(next(iter(models.ways)))
+    )  # a damaged model, and a wait, are told now
     actions = Actions(models, limits, folder=folder, seconds=arguments.time_limit)
     blocks = page.Page(actions, examples.write(folder / "examples")).blocks
     blocks.queue(max_size=arguments.max_waiting)

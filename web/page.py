@@ -1,40 +1,78 @@
 """The page: its components, their order, and which action each event calls."""
 
+import json
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import asdict
 
 import gradio as gr
 
+from completion import METHODS
 from completion.case import FITS
 from completion.options import PRESETS
 from pictures import blend, masks
-from web.actions import BRUSH, BUILT_IN, FILE, KINDS, Actions
-from web.studio import ACCENT
+from web.actions import (
+    BRUSH,
+    BRUSH_SIZES,
+    FACE,
+    FACES,
+    KINDS,
+    PICTURE,
+    PLACES,
+    Actions,
+    compared,
+)
+from web.examples import Example
+from web.studio import OPACITY, PAINT
 
 TITLE = "Complete a picture"
 HELP = """
-1. Upload or paste a photograph, or take an example.
-2. Choose the face to complete, or the whole picture.
-3. Paint over what is to be filled; a mask file or a built-in mask will do as well.
-4. Complete: a network that knows many pictures searches for a filling that fits the rest.
-
-Only what you paint over changes. What is filled in is invented, not recovered: it shows what is
-likely, not what was there. Pictures stay on this server, and are removed after half an hour.
+Upload a photograph, paint over what is to be filled, and press *Complete*. Only what you paint over
+changes. What is filled in is **invented, not recovered**: it shows what is likely, not what was
+there. Pictures stay on this server, and are removed after half an hour.
 """
-BRUSH_COLOUR = "#{:02x}{:02x}{:02x}".format(*ACCENT)
+BRUSH_COLOUR = "#{:02x}{:02x}{:02x}".format(*PAINT)
 PRESET = "best"
 ALTERNATIVES, MOST_ALTERNATIVES, MOST_STEPS = 3, 6, 5000
-MOST_SENT = 64  # paintings that wait for their search
 FILES_AGE = 1800  # seconds after which what was uploaded or written is removed
 DEVICE = {"concurrency_limit": 1, "concurrency_id": "device"}  # one search at a time
 OWN = {"api_visibility": "private"}  # of the page alone; programs have /complete
+# Gradio drops what happens while the same was asked for a moment before.
+EACH = OWN | {"trigger_mode": "multiple"}
+LAST = OWN | {"trigger_mode": "always_last"}
 AT_ONCE = OWN | {"queue": False, "show_progress": "hidden"}
 STYLE = """
-.gradio-container { width: 100%; max-width: 1180px !important; margin: auto; }
+.gradio-container { width: 100%; max-width: 1340px !important; margin: auto; }
+.gradio-container .main { padding: 8px 16px !important; }
+/* Until there is a picture. An editor that is made with its picture takes the paint twice. */
+.gradio-container:has(#photo) #work { display: none; }
 .editor canvas, .editor .pixi-target { touch-action: none; }
-#alternatives .grid-wrap { min-height: 0; }
-@media (max-width: 640px) { .editor { height: 360px !important; } }
+.thumbnails .grid-container { grid-template-columns: repeat(auto-fill, 84px) !important; }
+.thumbnails .grid-wrap { min-height: 0; padding-top: 26px; }
+@media (max-width: 640px) { .editor { height: 400px !important; } }
 """
+# Gradio's editor has no keys, and places a layer that it is given by the largest picture it has
+# shown, which the brush remembers. `editor` is the name under which it can be reached.
+EDITOR = """() => {
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.matches("textarea, input:not([type=range], [type=radio])");
+    if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z" || typing) return;
+    event.preventDefault();
+    event.shiftKey ? window.editor?.redo() : window.editor?.undo();
+  });
+  const amend = () => {
+    if (!window.editor) return requestAnimationFrame(amend);
+    const editor = window.editor, add = editor.add_layers_from_url.bind(editor);
+    editor.add_layers_from_url = async (layers) => {
+      const brush = editor.tools.get("brush").brush_textures;
+      brush.cleanup_textures();
+      await add(layers);
+      brush.initialize_textures();
+    };
+  };
+  amend();
+}"""
+SCROLL = """() => document.querySelector("#results")?.scrollIntoView(
+  { behavior: "smooth", block: "nearest" })"""
 
 
 def upload(label: str, **options) -> gr.Image:
@@ -46,96 +84,164 @@ def upload(label: str, **options) -> gr.Image:
     return image
 
 
+def thumbnails(value: list | None, **options) -> gr.Gallery:
+    """Pictures to choose from, of which a click takes one."""
+    return gr.Gallery(
+        value,
+        format="png",
+        height="auto",
+        object_fit="contain",
+        allow_preview=False,
+        interactive=False,
+        buttons=[],
+        elem_classes="thumbnails",
+        **options,
+    )
+
+
 def theme() -> gr.themes.Base:
     """Quiet, and with fonts of the system: nothing is fetched."""
     font = [gr.themes.Font(name) for name in ("system-ui", "sans-serif")]
     mono = [gr.themes.Font(name) for name in ("ui-monospace", "monospace")]
-    return gr.themes.Default(primary_hue="rose", neutral_hue="zinc", font=font, font_mono=mono)
+    return gr.themes.Default(
+        primary_hue="rose", neutral_hue="zinc", spacing_size="sm", font=font, font_mono=mono
+    )
 
 
-class Recent(dict):
-    """The newest of what editors have sent; Gradio's own store keeps what is never asked for."""
+def brush(size: int = 20) -> gr.Brush:
+    colour = (BRUSH_COLOUR, OPACITY / 255)
+    return gr.Brush(colors=[colour], color_mode="fixed", default_size=size)
 
-    def __setitem__(self, key, value) -> None:
-        super().__setitem__(key, value)
-        while len(self) > MOST_SENT:
-            del self[next(iter(self))]
+
+def sized() -> str:
+    """What gives the editor's tools the size of the slider, at once and in the browser alone."""
+    tool = json.dumps(asdict(brush()))
+    return f"""(size) => ({{ __type__: "update", brush: {{ ...{tool}, default_size: size }},
+      eraser: {{ default_size: size }} }})"""
 
 
 class Page:
     """The components as attributes; `blocks` is what is launched."""
 
-    def __init__(self, actions: Actions, examples: Sequence[Path]):
-        self.actions = actions
+    def __init__(self, actions: Actions, examples: Sequence[Example]):
+        self.actions, self._examples = actions, examples
         age = (FILES_AGE // 3, FILES_AGE)
         with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=age) as self.blocks:
-            gr.Markdown(f"# {TITLE}")
-            self.scene, self.clicks, self.files = gr.State(), gr.State([]), gr.State()
-            with gr.Row():
-                with gr.Column(scale=2):
-                    self._picture(examples)
-                    with gr.Column(visible=False) as self.place:
-                        self._place()
-                with gr.Column(scale=3):
-                    self.help = gr.Markdown(HELP)
-                    with gr.Column(visible=False) as self.work:
-                        self._hole()
-                        self._settings()
-                        self._search()
-                        self._results()
+            self.scene, self.clicks = gr.State(), gr.State([])
+            self.result, self.chosen = gr.State(), gr.State()
+            with gr.Column() as self.start:
+                self._start()
+            with gr.Row(elem_id="work"):
+                with gr.Column(scale=5, min_width=320):
+                    self._picture()
+                with gr.Column(scale=4, min_width=320):
+                    self._completing()
+                    self._results()
+                    self._settings()
             self._api()
             self._wire()
 
-    def _picture(self, examples: Sequence[Path]) -> None:
-        self.photo = upload("Picture", height=260, elem_id="photo")
-        gr.Examples([[str(path)] for path in examples], self.photo, label="Examples")
-
-    def _place(self) -> None:
-        self.where = gr.Radio(label="What is completed")
-        self.shown = gr.Image(
-            label="Click a face to choose it",
-            interactive=False,
-            buttons=[],
-            format="png",
-            height=320,
-            elem_id="shown",
+    def _start(self) -> None:
+        gr.Markdown(f"# {TITLE}\n{HELP}")
+        self.photo = upload("Photograph", height=360, elem_id="photo")
+        self.examples = thumbnails(
+            [(str(example.thumbnail), example.name) for example in self._examples],
+            label="Or an example, painted already",
+            elem_id="examples",
         )
 
-    def _hole(self) -> None:
-        self.kind = gr.Radio(KINDS, value=BRUSH, label="Hole")
+    def _picture(self) -> None:
+        with gr.Row():
+            self.kind = gr.Radio(
+                KINDS, value=BRUSH, label="Hole", container=False, min_width=296, scale=0
+            )
+            self.where = gr.Radio(PLACES, value=FACES, label="Place", container=False)
+        self.mask = gr.File(
+            label="Mask file: white is the hole",
+            type="filepath",
+            height=120,
+            visible=False,
+            elem_id="mask",
+        )
+        self.built_in = gr.Dropdown(
+            masks.CHOICES, value="center", label="Built-in mask", visible=False
+        )
         with gr.Column() as self.brush_column:
             self.editor = gr.ImageEditor(
                 label="Paint over what is to be filled",
                 sources=(),
                 transforms=(),
                 layers=False,
-                brush=gr.Brush(colors=[BRUSH_COLOUR], color_mode="fixed", default_size=40),
+                brush=brush(),
+                eraser=gr.Eraser(brush().default_size),
                 format="png",
                 buttons=[],
                 elem_classes="editor",
-                height=520,
+                height=510,
             )
-        self.editor.blob_storage = Recent()
-        with gr.Column(visible=False) as self.given:
-            with gr.Column() as self.mask_column:
-                self.mask = upload("Mask file: white is the hole", height=200, elem_id="mask")
-            self.built_in = gr.Dropdown(masks.CHOICES, value="center", label="Built-in mask")
-            self.preview = gr.Image(
-                label="The hole",
-                interactive=False,
-                buttons=[],
-                height=320,
+            self.size = gr.Slider(
+                *BRUSH_SIZES, value=brush().default_size, step=1, label="Brush size"
+            )
+        self.shown = gr.Image(
+            visible=False,
+            interactive=False,
+            buttons=[],
+            format="png",
+            height=510,
+            elem_id="shown",
+        )
+        self.legend = gr.Markdown(elem_id="legend")
+
+    def _completing(self) -> None:
+        with gr.Row():
+            self.complete = gr.Button("Complete", variant="primary", size="lg", scale=2)
+            self.stop = gr.Button("Stop", variant="stop", size="lg", visible=False, scale=2)
+            self.other = gr.UploadButton("New picture", size="lg", type="filepath", elem_id="other")
+        self.status = gr.Markdown(elem_id="status")
+        self.live = gr.Image(
+            label="Search", visible=False, interactive=False, buttons=[], height=340
+        )
+
+    def _results(self) -> None:
+        with gr.Column(visible=False, elem_id="results") as self.results:
+            self.slider = gr.ImageSlider(
+                label="Before and after",
                 format="png",
-                elem_id="hole",
+                height=380,
+                max_height=380,
+                interactive=False,
+                buttons=["fullscreen"],
+                elem_id="slider",
             )
+            with gr.Row():
+                self.seen = gr.Radio(
+                    [FACE, PICTURE], value=FACE, label="Shown", container=False, min_width=230
+                )
+                self.go_on = gr.Button("Continue from this result", size="md")
+            self.gallery = thumbnails(
+                None, label="Alternatives: click to choose", elem_id="alternatives"
+            )
+            with gr.Row():
+                self.downloads = [
+                    gr.DownloadButton(label, min_width=90, size="md")
+                    for label in ("Save picture", "Save mask", "Save animation")
+                ]
 
     def _settings(self) -> None:
-        names = self.actions.models.names
-        self.model = gr.Dropdown(names, value=names[0], label="Model", visible=len(names) > 1)
+        ways = list(self.actions.models.ways)
+        best = PRESETS[PRESET]
+        fidelity, searching = settings_shown(self.actions, ways[0])
         with gr.Accordion("Settings", open=False):
-            best = PRESETS[PRESET]
-            self.preset = gr.Radio(list(PRESETS), value=PRESET, label="Preset")
-            with gr.Row():
+            self.way = gr.Dropdown(ways, value=ways[0], label="Method")
+            self.fidelity = gr.Slider(
+                0,
+                1,
+                value=0,
+                label="Fidelity: 0 is sharp, 1 smooth and nearer to the truth",
+                **fidelity,
+            )
+            with gr.Row(**searching) as self.searching:
+                self.preset = gr.Radio(list(PRESETS), value=PRESET, label="Preset")
                 self.step_count = number("Steps", best.search.steps, MOST_STEPS)
                 self.lam = number(
                     "λ, weight of the perceptual loss", best.objective.lam, most=1e6, precision=None
@@ -147,87 +253,71 @@ class Page:
                 )
                 self.seed = number("Seed", best.search.seed, 2**31 - 1)
 
-    def _search(self) -> None:
-        self.complete = gr.Button("Complete", variant="primary", size="lg")
-        self.stop = gr.Button("Stop", variant="stop", size="lg", visible=False)
-        self.status = gr.Markdown(elem_id="status")
-        self.live = gr.Image(
-            label="Search", visible=False, interactive=False, buttons=[], height=340
-        )
-
-    def _results(self) -> None:
-        with gr.Column(visible=False) as self.results:
-            self.slider = gr.ImageSlider(
-                label="Before and after",
-                format="png",
-                height=420,
-                interactive=False,
-                buttons=["fullscreen"],
-                elem_id="slider",
-            )
-            self.gallery = gr.Gallery(
-                label="Alternatives, the best first: click to choose",
-                columns=3,
-                format="png",
-                height="auto",
-                object_fit="contain",
-                allow_preview=False,
-                interactive=False,
-                buttons=[],
-                elem_id="alternatives",
-            )
-            with gr.Row():
-                self.downloads = [
-                    gr.DownloadButton(label, min_width=90)
-                    for label in ("Save picture", "Save mask", "Save animation")
-                ]
-
     def _wire(self) -> None:
         do = self.actions
-        place = [self.scene, self.where, self.clicks]
-        wish = [
+        self.blocks.load(None, None, None, js=EDITOR)
+        place = [self.brush_column, self.mask, self.built_in, self.shown, self.legend]
+        looked = [
+            self.photo,
+            self.start,
+            self.scene,
+            self.where,
+            self.clicks,
+            self.kind,
+            self.editor,
+            self.size,
+            self.results,
+            self.status,
             *place,
+        ]
+        self.photo.upload(do.look, self.photo, looked, show_progress_on=self.photo, **EACH)
+        self.other.upload(do.look, self.other, looked, show_progress_on=self.status, **EACH)
+        self.go_on.click(do.go_on, self.chosen, looked, show_progress_on=self.status, **OWN)
+
+        def example(event: gr.SelectData) -> tuple:
+            chosen = self._examples[event.index]
+            return do.look(str(chosen.picture), chosen.hole)
+
+        self.examples.select(example, None, looked, show_progress_on=self.photo, **OWN)
+
+        wish = [
+            self.scene,
+            self.where,
+            self.clicks,
             self.kind,
             self.mask,
             self.built_in,
-            self.model,
+            self.way,
             self.preset,
+            self.fidelity,
             self.step_count,
             self.lam,
             self.blend,
             self.alternatives,
             self.seed,
         ]
-        drawn = [self.shown, self.editor]
-        outputs = [
-            self.scene,
-            self.where,
-            self.clicks,
-            self.place,
-            self.work,
-            self.help,
-            *drawn,
-        ]
+        painted = [*wish, self.editor]
         # Progress is shown beside the editor, never on it nor on a column around it: at every sign
         # of progress on these the page would send all that is painted to the server.
-        looked = self.photo.change(do.look, self.photo, outputs, show_progress_on=self.photo, **OWN)
-        # No part of those outputs: gr.skip() is an update, after which it would open files itself.
-        looked.failure(lambda: None, None, self.photo, **AT_ONCE)
-        self.where.input(do.place, place, drawn, show_progress_on=self.shown, **OWN)
-        self.shown.select(
-            do.click, place, [self.where, self.clicks, *drawn], show_progress_on=self.shown, **OWN
+        quiet = {"show_progress_on": self.legend} | LAST
+        gr.on(
+            [self.kind.input, self.mask.change, self.built_in.input], do.show, wish, place, **quiet
         )
-
-        kinds = [self.brush_column, self.given, self.mask_column, self.built_in]
-        self.kind.change(kinds_shown, self.kind, kinds, show_progress_on=self.kind, **AT_ONCE)
-        changes = [part.change for part in (self.kind, self.mask, self.built_in, self.scene)]
-        gr.on(changes, do.preview, wish, self.preview, **OWN)
+        self.where.input(do.place, painted, [self.editor, *place], **quiet)
+        self.shown.select(do.click, painted, [self.clicks, self.editor, *place], **quiet | EACH)
+        self.size.change(None, self.size, self.editor, js=sized())
         self.preset.input(
             of_preset, self.preset, [self.step_count, self.lam, self.blend], **AT_ONCE
         )
-        self._wire_search([*wish, self.editor])
+        self.way.input(
+            lambda way: tuple(gr.update(**each) for each in settings_shown(do, way)),
+            self.way,
+            [self.fidelity, self.searching],
+            **AT_ONCE,
+        )
+        self._wire_completing(painted)
 
-    def _wire_search(self, wish: list) -> None:
+    def _wire_completing(self, wish: list) -> None:
         do = self.actions
         buttons = [self.complete, self.stop]
         shown = [
@@ -235,10 +325,11 @@ class Page:
             self.status,
             self.live,
             self.results,
+            self.result,
+            self.chosen,
             self.gallery,
             self.slider,
             *self.downloads,
-            self.files,
         ]
         run = self.complete.click(
             do.complete,
@@ -251,24 +342,32 @@ class Page:
         )
         run.then(do.end, None, [*buttons, self.live], **AT_ONCE)
         self.stop.click(do.stop, None, None, **AT_ONCE)
-        chosen = [self.slider, self.downloads[0]]
-        self.gallery.select(do.choose, self.files, chosen, **OWN)
+        self.slider.change(None, None, None, js=SCROLL)
+        picked = [self.slider, self.downloads[0]]
+        self.gallery.select(do.choose, [self.result, self.seen], [self.chosen, *picked], **LAST)
+        self.seen.input(compared, [self.result, self.chosen, self.seen], picked, **LAST)
 
     def _api(self) -> None:
         """/complete, for programs: the inputs are not shown, but documented on the page."""
         with gr.Column(visible=False):
             inputs = [
-                upload("picture: a file"),
+                gr.File(label="picture: a file", type="filepath"),
                 gr.Dropdown(masks.CHOICES, value="center", label="built_in: the kind of mask"),
                 gr.Dropdown(FITS, value="resize", label="fit: the centre square, or the face"),
                 gr.Dropdown(self.actions.models.names, label="model: a folder's name"),
                 gr.Dropdown(list(PRESETS), value=PRESET, label="preset"),
                 number("alternatives", 1, most=MOST_ALTERNATIVES, least=1),
                 number("seed", 0, 2**31 - 1),
-                upload("mask: a file, white is the hole; instead of built_in"),
-                number("steps: instead of the preset's", None, MOST_STEPS),
-                number("lam: instead of the preset's", None, most=1e6, precision=None),
+                gr.File(
+                    label="mask: a file, white is the hole; instead of built_in", type="filepath"
+                ),
+                number("steps: of a search, instead of the preset's", None, MOST_STEPS),
+                number("lam: of a search", None, most=1e6, precision=None),
                 gr.Dropdown(blend.METHODS, value=None, label="blend: instead of the preset's"),
+                gr.Dropdown(
+                    list(METHODS), value=None, label="method: instead of what the model is made for"
+                ),
+                number("fidelity: of a network, 0 to 1", None, most=1, precision=None),
             ]
             outputs = [
                 gr.File(file_count="multiple", label="pictures"),
@@ -293,11 +392,7 @@ def of_preset(name: str) -> tuple:
     return options.search.steps, options.objective.lam, options.blend
 
 
-def kinds_shown(kind: str) -> tuple:
-    """A kind of hole -> brush, given, mask and built_in; what is hidden keeps its content."""
-    return (
-        gr.update(visible=True if kind == BRUSH else "hidden"),
-        gr.update(visible=kind != BRUSH),
-        gr.update(visible=kind == FILE),
-        gr.update(visible=kind == BUILT_IN),
-    )
+def settings_shown(actions: Actions, way: str) -> tuple[dict, dict]:
+    """Whether the settings of a network, and those of a search, are of any use."""
+    heeds = actions.models.by_way(way).heeds
+    return {"visible": "fidelity" in heeds}, {"visible": "steps" in heeds}

@@ -1,8 +1,8 @@
-"""What the page does, without the page: pictures, faces, holes, and a search that is watched.
+"""What the page does, without the page: pictures, faces, holes, and a completion that is watched.
 
-Everything that decides a result lies in completion.py, as for complete.py; here are the steps
-between a click and it. Pictures are read anew at every step: a session keeps a path and a few
-points, so that many sessions cost little memory.
+Everything that decides a result lies in completion/, as for complete.py; here are the steps between
+a click and it. Pictures are read anew at every step: a session keeps a path and a few points, so
+that many sessions cost little memory.
 """
 
 import shutil
@@ -20,52 +20,57 @@ from PIL import Image, ImageDraw
 
 import completion
 from align import geometry, landmarks
-from completion import Completer
+from completion import Completer, Moment
 from completion import case as placing
-from completion.case import Case, Hole
-from completion.finish import finish, square_result
-from completion.options import Options
-from pictures import codecs, grids, masks
+from completion.animation import Animation
+from completion.animation import View as Animated
+from completion.case import Case, Hole, HoleOutside
+from completion.faces import FaceNotFound
+from completion.finish import finish_all, square_result
+from completion.options import PRESETS, Options
+from pictures import codecs, masks
 
-SHOWN_SIDE = 900  # pixels of the longer side of what is shown to be clicked on
-CANVAS_SIDES = (480, 800)  # the least and the most of what is painted on
+SHOWN_SIDES = (480, 1000)  # the least and the most of the longer side of what is shown, in pixels
 VIEW = 256  # side of the square by which a place in the picture is shown
-FRAMES = 20  # of the animation of a search
 SHOWN_EVERY = 10  # steps, at most
-GIF_SIDE = 256
-ACCENT, QUIET = (255, 0, 96), (255, 255, 255)
+OPACITY = 128  # of paint, of 255; half of it counts as painted
+PAINT, FRAME, EDGE = (255, 0, 96), (255, 255, 255), (30, 30, 30)
 NAME = Path("The picture")  # in messages, where complete.py names the file
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """An uploaded picture. shape: (height, width); faces: boxes (left, top, right, bottom) with the
-    three points (3, 2) each is aligned by, the largest first."""
+    """A picture of the page. shape: (height, width); faces: float64 (F, 3, 2), the three points
+    that each face found is aligned by, the largest face first."""
 
     path: Path
     shape: tuple[int, int]
-    faces: tuple[tuple[tuple[int, int, int, int], np.ndarray], ...]
+    faces: np.ndarray
 
     @property
     def scale(self) -> float:
         """Shown pixels per pixel of the picture."""
-        return min(1.0, SHOWN_SIDE / max(self.shape))
+        return shown_scale(self.shape)
 
-    def face_at(self, x: float, y: float) -> int | None:
-        """The number of the face whose box holds a position, the smallest if several do."""
-        for number in reversed(range(len(self.faces))):
-            left, top, right, bottom = self.faces[number][0]
-            if left <= x < right and top <= y < bottom:
-                return number
-        return None
+    def side(self, points: np.ndarray | None) -> float:
+        """Of the square that is completed, in shown pixels; points as in `painting`, the first."""
+        first = None if points is None or not points.size else points.reshape(-1, 3, 2)[0]
+        return VIEW * geometry.reduction(_matrix(self.shape, first)) * self.scale
+
+
+def shown_scale(shape: Sequence[int]) -> float:
+    """Shown pixels per pixel of a picture or of a part of one, (H, W, ...)."""
+    least, most = SHOWN_SIDES
+    longer = max(shape[:2])
+    return min(most / longer, max(1.0, least / longer))
 
 
 def look(path: Path | str) -> Scene:
     """Find the faces of a picture. Raises ValueError where it cannot be read."""
     pixels = read(path).pixels
     anchors = list(geometry.ANCHORS[placing.ANCHORS])
-    found = tuple((face.box, face.landmarks[anchors]) for face in landmarks.find_faces(pixels))
-    return Scene(Path(path), pixels.shape[:2], found)
+    found = [face.landmarks[anchors] for face in landmarks.find_faces(pixels)]
+    return Scene(Path(path), pixels.shape[:2], np.reshape(found, (-1, 3, 2)))
 
 
 def read(path: Path | str) -> codecs.Picture:
@@ -80,31 +85,38 @@ def naming(path: Path | str, name: Path | str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ValueError(str(error).replace(str(path), str(name))) from None
+        error.args = (str(error).replace(str(path), str(name)),)
+        raise
 
 
-def outlined(scene: Scene, points: np.ndarray | None, clicks: Sequence[tuple]) -> np.ndarray:
-    """The picture, uint8 (h, w, 3), with its faces framed, the chosen square and the clicks."""
+def painting(
+    scene: Scene,
+    points: np.ndarray | None,
+    clicks: Sequence[tuple[float, float]] = (),
+    mask: np.ndarray | None = None,
+) -> np.ndarray:
+    """What is painted on, uint8 (h, w, 3): the whole picture with a frame around each square that
+    can be completed, with the clicks so far, and with the hole of a mask (H, W, 1) tinted.
+
+    points: (F, 3, 2) of faces, or (3, 2) of one; None for the centre square.
+    """
     pixels = placing.with_channels(read(scene.path).pixels, 3)
-    height, width = (max(1, round(length * scene.scale)) for length in scene.shape)
-    image = Image.fromarray(codecs.resize(pixels, height, width))
+    image = Image.fromarray(_as_shown(pixels if mask is None else masks.overlay(pixels, mask)))
     draw = ImageDraw.Draw(image)
-    for number, (box, _) in enumerate(scene.faces, start=1):
-        left, top, right, bottom = (value * scene.scale for value in box)
-        draw.rectangle((left, top, right, bottom), outline=QUIET, width=2)
-        draw.text(
-            (left + 6, top + 3),
-            str(number),
-            fill=QUIET,
-            font_size=20,
-            stroke_width=1,
-            stroke_fill=(60, 60, 60),
-        )
-    draw.polygon(_corners(scene, points), outline=ACCENT, width=3)
+    for each in [None] if points is None else points.reshape(-1, 3, 2):
+        corners = _corners(scene, each)
+        for colour, width in ((EDGE, 4), (FRAME, 2)):
+            draw.line([*corners, *corners[:2]], fill=colour, width=width, joint="curve")
     for x, y in clicks:
         x, y = x * scene.scale, y * scene.scale
-        draw.ellipse((x - 5, y - 5, x + 5, y + 5), fill=ACCENT, outline=QUIET)
+        draw.ellipse((x - 5, y - 5, x + 5, y + 5), fill=PAINT, outline=FRAME)
     return np.asarray(image)
+
+
+def _as_shown(pixels: np.ndarray) -> np.ndarray:
+    """A picture or a part of one, uint8 (H, W, C), at the size at which it is shown."""
+    factor = shown_scale(pixels.shape)
+    return codecs.resize(pixels, *(max(1, round(side * factor)) for side in pixels.shape[:2]))
 
 
 def _corners(scene: Scene, points: np.ndarray | None) -> list[tuple[float, float]]:
@@ -116,209 +128,224 @@ def _corners(scene: Scene, points: np.ndarray | None) -> list[tuple[float, float
     return [tuple(corner) for corner in corners * scene.scale]
 
 
-def _matrix(shape: tuple[int, int], points: np.ndarray | None, size: int = VIEW) -> np.ndarray:
+def _matrix(shape: tuple[int, int], points: np.ndarray | None) -> np.ndarray:
     if points is None:
-        return placing.square_matrix(shape, size)
-    return placing.points_matrix(points, size)
+        return placing.square_matrix(shape, VIEW)
+    return placing.points_matrix(points, VIEW)
 
 
-def _box(shape: tuple[int, int], points: np.ndarray | None) -> geometry.Box:
-    return geometry.region(_matrix(shape, points), VIEW, shape, margin=0)
+def painted(hole: np.ndarray) -> np.ndarray:
+    """A layer as the editor has them, uint8 (h, w, 4), with the brush over a hole, bool (h, w)."""
+    return np.uint8(hole[..., None] * [*PAINT, OPACITY])
 
 
-def canvas(scene: Scene, points: np.ndarray | None) -> np.ndarray:
-    """The part of the picture that can be painted on, uint8 (h, w, 3): what the model does not
-    reach is dimmed."""
-    box = _box(scene.shape, points)
-    part = geometry.cut(placing.with_channels(read(scene.path).pixels, 3), box)
-    square = geometry.cut(np.uint8(255 * _square(scene.shape, points, VIEW)), box)
-    pixels = _fitted(part)
-    return np.where(_fitted(square) >= masks.THRESHOLD, pixels, pixels // 4 + 96)
+def painted_mask(layers: Sequence[np.ndarray], folder: Path) -> Path:
+    """Write the mask file of what was painted, white = hole, into the folder.
 
-
-def _fitted(part: np.ndarray) -> np.ndarray:
-    """A part of a picture, uint8 (h, w, C), at a size to paint on."""
-    least, most = CANVAS_SIDES
-    longer = max(part.shape[:2])
-    factor = min(most / longer, max(1.0, least / longer))
-    return codecs.resize(part, *(max(1, round(length * factor)) for length in part.shape[:2]))
-
-
-def _square(shape: tuple[int, int], points: np.ndarray | None, size: int) -> np.ndarray:
-    """bool (H, W, 1): what of the picture the model's square covers."""
-    covered = np.zeros((size, size, 1), np.float32)
-    return geometry.unwarp_mask(covered, _matrix(shape, points, size), shape) == 0
-
-
-def painted_mask(
-    scene: Scene, points: np.ndarray | None, paint: np.ndarray | None, size: int, folder: Path
-) -> Path:
-    """Write the mask file of what was painted, white = hole, at the picture's own size.
-
-    paint: uint8 (h, w), the brush's opacity over `canvas`; size: side of the model's square,
-    beyond which nothing counts; folder: of the file. Raises ValueError where nothing is painted.
+    layers: uint8 (h, w, 4) each, as the editor has them over `painting`. Raises ValueError where
+    nothing is painted.
     """
-    if paint is None or not (paint >= masks.THRESHOLD).any():
+    paint = np.max([layer[..., 3] for layer in layers], axis=0) if layers else np.zeros(1)
+    if not (paint >= OPACITY // 2).any():
         raise ValueError("Nothing is painted yet: paint over what is to be filled")
-    stroke, path = folder / "painted.png", folder / "hole.png"
-    codecs.write(stroke, paint[..., None])
-    left, top, right, bottom = _box(scene.shape, points)
-    with naming(stroke, "The brush"):
-        known = masks.from_file(stroke, (bottom - top, right - left), "white")
-    hole = np.zeros((*scene.shape, 1), bool)
-    geometry.cut(hole, (left, top, right, bottom))[...] = known == 0
-    hole &= _square(scene.shape, points, size)
-    codecs.write(path, np.uint8(255 * hole))
+    path = folder / "painted.png"
+    codecs.write(path, np.uint8(255 * (paint >= OPACITY // 2))[..., None])
     return path
-
-
-def preview(case: Case, points: np.ndarray | None) -> np.ndarray:
-    """The canvas with the hole of a case tinted, uint8 (h, w, 3)."""
-    tinted = masks.overlay(case.picture.pixels, case.mask)
-    shown = geometry.cut(tinted, _box(case.mask.shape[:2], points))
-    return _fitted(shown)
 
 
 def prepare(
     path: Path,
     completer: Completer,
     hole: Hole,
-    fit: str = "resize",
     points: np.ndarray | None = None,
-) -> Case:
-    """case.place for a picture of the page. Raises ValueError, in words for the page."""
-    with naming(hole.file, "The mask"):
-        return placing.place(
+    fit: str = "resize",
+    keep_tone: bool = False,
+) -> list[Case]:
+    """case.place_all for a picture of the page: a case for each face that the hole touches.
+
+    points: (F, 3, 2) of the faces found in the picture as it is; where the hole touches none, they
+    are looked for with the hole hidden. Or (3, 2) of the one to take. Raises ValueError, in words
+    for the page.
+    """
+    picture = read(path)
+    if points is not None:
+        fit = "face"
+
+    def place(points: np.ndarray | None) -> list[Case]:
+        return placing.place_all(
             NAME,
-            read(path),
+            picture,
             size=completer.size,
             channels=completer.channels,
             hole=hole,
             fit=fit,
             face_points=points,
+            keep_tone=keep_tone,
         )
 
+    try:
+        with naming(hole.file, "The mask"):
+            try:
+                return place(points if points is not None and points.size else None)
+            except FaceNotFound:
+                if points is None or not points.size:
+                    raise
+                return place(None)
+    except FaceNotFound:
+        raise ValueError(
+            "No face is found at what is to be filled. Choose “Points I click” to show where one "
+            "is, or “Centre square”"
+        ) from None
+    except HoleOutside:
+        raise ValueError(
+            "Much of what is to be filled lies outside of the white frames, where nothing is "
+            "completed. Erase that part, or choose another place"
+        ) from None
 
-class Models:
-    """Models by the name of their folder; each is restored when first asked for."""
 
-    def __init__(self, folders: Sequence[Path]):
-        self.folders = {str(folder): folder for folder in folders}
-        self._lock = threading.Lock()
-        self._restored: dict[str, Completer] = {}
-
-    @property
-    def names(self) -> list[str]:
-        return list(self.folders)
-
-    def get(self, name: str | None = None) -> Completer:
-        """The model of that name, or the first. Raises ValueError where there is none."""
-        name = name or self.names[0]
-        if name not in self.folders:
-            raise ValueError(f"There is no model {name!r}; choose from {', '.join(self.names)}")
-        with self._lock:
-            if name not in self._restored:
-                self._restored[name] = completion.restore(self.folders[name])
-            return self._restored[name]
+def rehearse(path: Path, completer: Completer) -> None:
+    """Do once, with a photograph of a face, what takes its time when it is done first."""
+    cases = prepare(path, completer, Hole("center"), fit="face")
+    completer.ready()
+    for moment in completer.complete(cases, completer.checked(PRESETS["best"])):
+        _squares(cases, moment.generated, "poisson")
+        if moment.step:
+            break
 
 
 class View(NamedTuple):
-    """What is shown of a moment. step: of `steps` over all alternatives; square: uint8 (S, S, C),
-    completed; loss: None where there is none."""
+    """What is shown of a search. step: of `steps`, of one alternative; squares: those that are
+    completed, side by side, uint8 (h, w, 3)."""
 
+    draw: int
     step: int
     steps: int
-    loss: float | None
-    square: np.ndarray
+    squares: np.ndarray
+
+
+@dataclass(frozen=True)
+class Version:
+    """A picture before or after. picture: the file at its own size; face: what lies around the
+    squares that were completed; whole: all of it, as it is shown."""
+
+    picture: Path
+    face: Path
+    whole: Path
 
 
 @dataclass(frozen=True)
 class Result:
-    """Files of a finished search, pictures best first with their losses. ended: "done", "stopped"
-    or "time"."""
+    """What was found so far, best first. ended: "done", "stopped" or "time"; None while other
+    alternatives are yet to come."""
 
-    pictures: list[Path]
-    details: list[np.ndarray]  # the squares they were completed in, uint8 (h, w, 3)
-    losses: list[float | None]
+    before: Version
+    completed: list[Version]
     mask: Path
     animation: Path
-    ended: str
+    ended: str | None
 
 
 def complete(
     completer: Completer,
-    case: Case,
+    cases: Sequence[Case],
+    path: Path,
     options: Options,
     folder: Path,
     stop: threading.Event,
     seconds: float,
 ) -> Iterator[View | Result]:
-    """Complete; yield a View every few steps and the Result at the end.
+    """Complete a picture of one or several cases, whose file is `path`: yield a Result with each
+    alternative found, and Views while a search for one goes on.
 
     Ends early, with the best that was found so far, when `stop` is set or after `seconds`.
     """
-    deadline = time.monotonic() + seconds
     options = completer.checked(options)
-    found: list[Found] = []
-    ended = "done"
     steps = completer.steps(options)
-    interval = max(1, min(steps // FRAMES, SHOWN_EVERY))
-    for alternative in range(options.alternatives):
-        best, frames = None, []
-        for moment in completer.complete([case], options, alternative):
-            loss = None if moment.loss is None else float(moment.loss[0])
-            if best is None or loss is None or loss < best.loss[0]:
+    writer = _Writer(cases, path=path, folder=folder, blend=options.blend)
+    animation = Animation([Animated.of(case) for case in cases], steps)
+    deadline, ended, found = time.monotonic() + seconds, None, []
+
+    def why_to_end() -> str | None:
+        return "stopped" if stop.is_set() else "time" if time.monotonic() > deadline else None
+
+    for draw in range(options.alternatives):
+        best = None
+        for moment in completer.complete(cases, options, draw):
+            if best is None or moment.loss is None or moment.loss.sum() < best.loss.sum():
                 best = moment
-            if stop.is_set() or time.monotonic() > deadline:
-                ended = "stopped" if stop.is_set() else "time"
+            if (found or steps > 1) and (ended := why_to_end()):
                 break
-            if moment.step % interval == 0:
-                square = square_result(case, moment.generated[0], options.blend)
-                frames.append(square)
-                step = alternative * steps + moment.step
-                yield View(step, steps=options.alternatives * steps, loss=loss, square=square)
-        # A search that ran to its end counts by its end, as for complete.py.
-        kept = moment if ended == "done" else best
-        loss = None if kept.loss is None else float(kept.loss[0])
-        found.append(Found(loss, kept.generated[0], frames))
-        if ended != "done":
-            break
-    order = completion.ranked(completer, case, [one.generated for one in found])
-    found = [found[draw] for draw in order]
-    yield _written(case, found, blend=options.blend, folder=folder, ended=ended)
+            yield from _watch(moment, draw, cases, options, steps, animation)
+        if not (found and ended):  # of alternatives, those count that came to their end
+            # A search that ran to its end counts by its end, as for complete.py.
+            found.append((best if ended else moment).generated)
+            writer.write(found[-1])
+        if draw == 0:
+            animation.add(moment.step, _squares(cases, found[0], options.blend))
+            animation.write(writer.animation)
+        if draw == options.alternatives - 1:
+            ended = ended or "done"
+        order = completion.ranked(completer, cases[0], [generated[0] for generated in found])
+        yield writer.result(order, ended)
+        if ended:
+            return
 
 
-class Found(NamedTuple):
-    """What one search came to. generated: float32 (S, S, C); frames: uint8 (S, S, C) on its way."""
+def _watch(
+    moment: Moment,
+    draw: int,
+    cases: Sequence[Case],
+    options: Options,
+    steps: int,
+    animation: Animation,
+) -> Iterator[View]:
+    """A View where one is due, and a frame."""
+    frame = draw == 0 and moment.step < steps and animation.is_due(moment.step)
+    view = steps > 1 and moment.step % SHOWN_EVERY == 0
+    if frame or view:
+        squares = _squares(cases, moment.generated, options.blend)
+        if frame:
+            animation.add(moment.step, squares)
+        if view:
+            larger = [codecs.resize(square, VIEW, VIEW) for square in squares]
+            shown = placing.with_channels(np.concatenate(larger, axis=1), 3)
+            yield View(draw, moment.step, steps=steps, squares=shown)
 
-    loss: float | None
-    generated: np.ndarray
-    frames: list[np.ndarray]
+
+def _squares(cases: Sequence[Case], generated: np.ndarray, blend: str) -> np.ndarray:
+    """The completed squares of the cases, uint8 (N, S, S, C)."""
+    pairs = zip(cases, generated, strict=True)
+    return np.stack([square_result(case, square, blend) for case, square in pairs])
 
 
-def _written(case: Case, found: list[Found], blend: str, folder: Path, ended: str) -> Result:
-    """Write what was found, best first, by names of our own."""
-    pictures, details = [], []
-    box = geometry.region(case.matrix, len(case.square), case.mask.shape, margin=0)
-    for number, one in enumerate(found, start=1):
-        pixels = finish(case, one.generated, blend)
-        pictures.append(folder / f"completed-{number}.png")
-        codecs.write(pictures[-1], pixels, like=case.picture, mask=case.mask, compress_level=1)
-        details.append(placing.with_channels(_fitted(geometry.cut(pixels, box)), 3))
-    last = square_result(case, found[0].generated, blend)
-    seen = found[0].frames[:: -(-len(found[0].frames) // FRAMES) or 1]
-    frames = [codecs.resize(frame, GIF_SIDE, GIF_SIDE) for frame in [*seen, last]]
-    mask, animation = folder / "mask.png", folder / "search.gif"
-    codecs.write(mask, masks.to_file(case.mask))
-    grids.write_gif(animation, frames, seconds_per_frame=0.2)
-    return Result(
-        pictures,
-        details=details,
-        losses=[one.loss for one in found],
-        mask=mask,
-        animation=animation,
-        ended=ended,
-    )
+class _Writer:
+    """Writes what was found by names of our own."""
+
+    def __init__(self, cases: Sequence[Case], path: Path, folder: Path, blend: str):
+        self.cases, self.folder, self.blend = cases, folder, blend
+        self.mask, self.animation = folder / "mask.png", folder / "completion.gif"
+        codecs.write(self.mask, masks.to_file(cases[0].mask))
+        self.before = self._shown(path, cases[0].picture.pixels, "before")
+        self.completed: list[Version] = []
+
+    def write(self, generated: np.ndarray) -> None:
+        """generated: float32 (N, S, S, C), of all cases."""
+        picture, number = self.cases[0].picture, len(self.completed) + 1
+        pixels = finish_all(self.cases, generated, self.blend)
+        path = self.folder / f"completed-{number}.png"
+        codecs.write(path, pixels, like=picture, mask=self.cases[0].mask, compress_level=1)
+        self.completed.append(self._shown(path, pixels, f"shown-{number}"))
+
+    def _shown(self, path: Path, pixels: np.ndarray, name: str) -> Version:
+        face, whole = self.folder / f"{name}-face.png", self.folder / f"{name}-whole.png"
+        part = geometry.cut(pixels, placing.around(self.cases))
+        for file, shown in ((face, part), (whole, pixels)):
+            codecs.write(file, _as_shown(shown), compress_level=1)
+        return Version(Path(path), face=face, whole=whole)
+
+    def result(self, order: Sequence[int], ended: str | None) -> Result:
+        completed = [self.completed[draw] for draw in order]
+        return Result(self.before, completed, self.mask, self.animation, ended)
 
 
 @contextmanager

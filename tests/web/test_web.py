@@ -1,290 +1,32 @@
-"""The page: as a visitor uses it, in headless Chromium; as programs use it; and what it refuses."""
+"""The page as programs use it; what it refuses; and what it does without a browser."""
 
-import io
-import os
 import re
 import shutil
-import signal
-import socket
-import struct
-import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
-import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
-import matplotlib
 import numpy as np
 import pytest
+from lively import SIZE
 from PIL import Image
+from visiting import SECONDS, click, settings, upload, wait_for_status, wait_until
 
-os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # Gradio's client would report its use
-pytest.importorskip("gradio", reason="the page needs requirements-web.txt")
-
-from lively import SIZE, lively, saved  # noqa: E402
-
-import cli  # noqa: E402
-import completion  # noqa: E402
-from completion.case import Hole, prepare  # noqa: E402
-from completion.finish import finish  # noqa: E402
-from completion.options import PRESETS, with_changes  # noqa: E402
-from pictures import codecs, masks  # noqa: E402
-from training import checkpoint  # noqa: E402
-from web import actions, app, safety, studio  # noqa: E402
+import cli
+import completion
+from completion.case import Hole, prepare
+from completion.finish import finish
+from completion.options import PRESETS, with_changes
+from pictures import codecs, masks
+from training import checkpoint
+from web import actions, app, safety, studio
+from web.models import Models
 
 ROOT = Path(__file__).parents[2]
-CHROMIUM = shutil.which("chromium")
-# Nothing of the browser's own leaves the machine; WebGL, which the editor draws with, in software.
-BROWSER_FLAGS = """--no-sandbox --disable-gpu --enable-unsafe-swiftshader --disable-quic
-    --disable-background-networking --disable-component-update --disable-sync""".split()
-SECONDS = 90  # that a step may take on a busy machine
 LIMITS = safety.Limits()
-
-
-@dataclass
-class Server:
-    url: str
-    folder: Path  # everything that it could write to
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
-    return saved(tmp_path_factory.mktemp("models") / "tiny", lively())
-
-
-@pytest.fixture(scope="module")
-def server(model, tmp_path_factory) -> Server:
-    """The page in a process of its own. Stopped, it removes its folder, and wrote nowhere else."""
-    folder = tmp_path_factory.mktemp("server")
-    places = {name: folder / name for name in ("TMPDIR", "HOME", "work")}
-    for place in places.values():
-        place.mkdir()
-    places["MPLCONFIGDIR"] = Path(matplotlib.get_cachedir())  # so that it does not list all fonts
-    port = free_port()
-    flags = ["--checkpoint", model, "--port", port, "--max-waiting", 10]
-    process = subprocess.Popen(
-        [sys.executable, ROOT / "web" / "app.py", *map(str, flags)],
-        cwd=places["work"],
-        env=os.environ | {k: str(v) for k, v in places.items()},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert "Ctrl-C" in process.stdout.readline()
-        yield Server(f"http://127.0.0.1:{port}", folder)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(SECONDS) == 0
-        left = [path for path in folder.rglob("*") if path.is_file()]
-        assert [path.name for path in left] in ([], ["keras.json"])  # Keras's own settings
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    if CHROMIUM is None:
-        pytest.skip("no chromium on this machine (Debian: apt-get install chromium)")
-    with playwright.sync_playwright() as p:
-        yield p.chromium.launch(executable_path=CHROMIUM, args=BROWSER_FLAGS)
-
-
-@pytest.fixture
-def visit(browser, server):
-    """visit(width=..., ...) opens the page as a new visitor. Whatever is visited, no request leaves
-    the machine and the console shows no error."""
-    contexts, addresses, errors = [], [], []
-
-    def open_page(width: int = 1100, height: int = 800, **options):
-        viewport = {"width": width, "height": height}
-        contexts.append(browser.new_context(viewport=viewport, **options))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(1000 * SECONDS)
-        page.on("request", lambda request: addresses.append(request.url))
-        page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(server.url)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    errors = [text for text in errors if "status of 503" not in text]  # the answer "busy"
-    here = (server.url, "data:", "blob:" + server.url)
-    assert not [address for address in addresses if not address.startswith(here)]
-    assert not errors
-
-
-@pytest.fixture(scope="module")
-def photograph(tmp_path_factory) -> Path:
-    """A picture that is no square, (80, 120, 3), and shows no face."""
-    path = tmp_path_factory.mktemp("photographs") / "photo graph.png"
-    blots = np.random.default_rng(0).integers(0, 256, (8, 12, 3), np.uint8)
-    codecs.write(path, codecs.resize(blots, 80, 120))
-    return path
-
-
-@pytest.fixture(scope="module")
-def mask_file(tmp_path_factory) -> Path:
-    """A hole in the centre of `photograph`."""
-    path = tmp_path_factory.mktemp("masks") / "mask.png"
-    hole = np.zeros((80, 120, 1), np.uint8)
-    hole[30:55, 45:70] = 255
-    codecs.write(path, hole)
-    return path
-
-
-# As a visitor
-
-
-def choose_file(page, path: Path) -> None:
-    page.locator("input[type=file]").first.set_input_files(path)
-
-
-def upload(page, path: Path) -> None:
-    choose_file(page, path)
-    page.locator(".editor canvas").first.wait_for()
-
-
-def paint(page, *points: tuple[float, float]) -> None:
-    """Drag the real brush over the picture in the editor; points from -1 to 1."""
-    # The editor has zoomed: it shows the 468 rows of `photograph`'s canvas 458 pixels high.
-    page.locator(".editor").get_by_text("98%", exact=True).wait_for()
-    canvas = page.locator(".editor canvas").first
-    canvas.scroll_into_view_if_needed()
-    box, half = canvas.bounding_box(), 229
-    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    points = [(middle[0] + half * x, middle[1] + half * y) for x, y in points]
-    page.mouse.move(*points[0])
-    page.mouse.down()
-    for point in points[1:]:
-        page.mouse.move(*point, steps=5)
-    page.mouse.up()
-
-
-def wait_for_paint(page) -> None:
-    """Until the middle of the editor shows paint."""
-    box = page.locator(".editor canvas").first.bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    clip = {"x": x, "y": y, "width": 1, "height": 1}
-    wait_until(lambda: tuple(pixels(page.screenshot(clip=clip))[0, 0, :3]) == studio.ACCENT)
-
-
-def settings(page, **values: int) -> None:
-    page.get_by_text("Settings", exact=True).click()
-    for label, value in values.items():
-        page.get_by_label(label, exact=True).fill(str(value))
-        page.keyboard.press("Tab")
-
-
-def click(page, name: str) -> None:
-    page.get_by_role("button", name=name, exact=True).click()
-
-
-def wait_for_status(page, text: str) -> None:
-    page.locator("#status").get_by_text(text).wait_for()
-
-
-def save(page, name: str) -> bytes:
-    with page.expect_download() as event:
-        page.get_by_text(f"Save {name}", exact=True).click()
-    return Path(event.value.path()).read_bytes()
-
-
-def pixels(data: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(data)))
-
-
-def test_paints_undoes_and_completes(visit, photograph):
-    page = visit()
-    upload(page, photograph)
-    paint(page, (-0.2, -0.5), (0, 0), (0.2, 0.5))
-    wait_for_paint(page)
-    page.get_by_role("button", name="Undo").click()
-    click(page, "Complete")
-    page.get_by_text("Nothing is painted yet").wait_for()
-
-    paint(page, (-0.2, 0), (0.2, 0))
-    settings(page, Steps=20, Alternatives=2)
-    click(page, "Complete")
-    wait_for_status(page, "Done")
-
-    result = save(page, "picture")
-    shown = page.locator("#slider img").nth(1).get_attribute("src")
-    assert page.request.get(shown).body() == result
-    before, after = codecs.read(photograph), pixels(result)
-    hole = pixels(save(page, "mask")) > 0
-    assert after.shape == before.shape
-    assert (after == before)[~hole].all()
-    assert (after != before)[hole].any()
-    # The stroke went through the middle of the centre square, and no further than a brush does.
-    rows, columns = np.nonzero(hole)
-    assert hole[40, 55:65].all()
-    assert 30 < rows.min() and rows.max() < 50 and 40 < columns.min() and columns.max() < 80
-    assert Image.open(io.BytesIO(save(page, "animation"))).n_frames > 2
-
-    page.locator("#alternatives button img").nth(1).click()
-    page.wait_for_function(f"document.querySelectorAll('#slider img')[1].src != '{shown}'")
-    other = pixels(save(page, "picture"))
-    assert (other == before)[~hole].all() and (other != after).any()
-
-
-def test_refuses_what_is_no_picture(visit, tmp_path, photograph):
-    text, wide, bomb = tmp_path / "text.png", tmp_path / "wide.png", tmp_path / "bomb.png"
-    text.write_text("not a picture")
-    codecs.write(wide, np.zeros((4, 20_000, 3), np.uint8))
-    write_bomb(bomb)
-    for path, words in ((text, "not a picture"), (wide, "20,000 x 4"), (bomb, "megapixels")):
-        page = visit()
-        choose_file(page, path)
-        page.get_by_text(words).wait_for()  # said while the picture is still shown
-        page.locator("#photo img").wait_for(state="detached")
-    page = visit()
-    choose_file(page, photograph)
-    page.get_by_label("Whole picture", exact=True).wait_for()  # the server lives on
-
-
-def write_bomb(path: Path, side: int = 50_000) -> None:
-    """A PNG of a few kilobytes that claims to decode to gigabytes."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        body = kind + data
-        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
-
-    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    rows = zlib.compress(bytes((side + 1) * 100), 9)
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-    )
-
-
-def test_mask_file_and_stop_on_a_phone(visit, photograph, mask_file):
-    page = visit(360, 740, has_touch=True, is_mobile=True, color_scheme="dark")
-    upload(page, photograph)
-    page.get_by_label("Mask file", exact=True).check()
-    page.locator("#mask input[type=file]").set_input_files(mask_file)
-    page.locator("#hole img").wait_for()
-    settings(page, Steps=5000)
-    click(page, "Complete")
-    wait_for_status(page, "Step")
-    click(page, "Stop")
-    wait_for_status(page, "Stopped: the best so far")
-    assert (pixels(save(page, "mask")) == pixels(mask_file.read_bytes())).all()
-    before, after = codecs.read(photograph), pixels(save(page, "picture"))
-    assert (after != before).any()
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 # As a program
@@ -315,9 +57,9 @@ def test_a_queue_is_served_in_order_says_busy_and_forgets_who_leaves(visit, serv
 
     page, late = visit(), visit()
     for each in page, late:
-        choose_file(each, photograph)
+        upload(each, photograph)
         each.get_by_label("Built-in", exact=True).check()
-        each.locator("#hole img").wait_for()
+        each.locator("#shown img").wait_for()
     # One holds the model with a search that would outlast the test.
     settings(page, Steps=5000, Alternatives=6)
     client, jobs = Client(server.url, verbose=False), []
@@ -345,13 +87,6 @@ def test_a_queue_is_served_in_order_says_busy_and_forgets_who_leaves(visit, serv
     written = {p.read_bytes(): p.stat().st_mtime_ns for p in server.folder.rglob("completed-*")}
     times = [written[result] for result in results]
     assert times == sorted(times) and len(set(results)) == 10
-
-
-def wait_until(condition) -> None:
-    end = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def test_fetches_nothing_for_anybody(server):
@@ -416,79 +151,95 @@ def test_check_reads_the_header_alone(tmp_path, photograph):
         safety.check(__file__, LIMITS)
 
 
-def scene_of(path: Path) -> studio.Scene:
-    return studio.Scene(path, codecs.read(path).shape[:2], ())
+def scene_of(path: Path, *faces: np.ndarray) -> studio.Scene:
+    return studio.Scene(path, codecs.read(path).shape[:2], np.reshape(faces, (-1, 3, 2)))
 
 
-def test_clicks_choose_a_face_or_three_points(photograph, model, tmp_path):
-    do = actions.Actions(studio.Models([model]), LIMITS, tmp_path, SECONDS)
+def wish(scene: studio.Scene, **values) -> list:
+    """What the page's components say, in the order of its inputs."""
+    given = {
+        "scene": scene,
+        "place": actions.FACES,
+        "clicks": [],
+        "kind": actions.BRUSH,
+        "preset": "best",
+    }
+    return [(given | values).get(name) for name in actions.Wish._fields]
+
+
+def test_clicks_place_a_face(photograph, model, tmp_path):
+    do = actions.Actions(Models([model]), LIMITS, tmp_path, SECONDS)
     corners = [(50, 35), (65, 35), (57, 55)]  # of a face's eyes, and its lip
-    scene = studio.Scene(photograph, (80, 120), (((40, 20, 75, 65), np.array(corners)),))
+    scene = scene_of(photograph, corners)
 
-    def click(where, clicks, position):
-        return do.click(scene, where, clicks, SimpleNamespace(index=position))
+    def click(clicks, position, place=actions.POINTS):
+        event = SimpleNamespace(index=position)
+        return do.click(event, *wish(scene, place=place, clicks=clicks))
 
-    assert click(actions.WHOLE, [], (1, 1))[0] == actions.WHOLE  # beside the face
-    where, _, _, face = click(actions.WHOLE, [], (60, 30))
-    assert where == "0"
     clicks = []
-    for position, label in zip(corners, ("right eye", "bottom lip", "again"), strict=True):
-        where, clicks, shown, canvas = click(actions.POINTS, clicks, position)
-        assert where == actions.POINTS and label in shown["label"]
-    assert (canvas["background"] == face["background"]).all()
-    assert click(actions.POINTS, clicks, (1, 1))[1] == [(1, 1)]  # the fourth begins anew
+    for position, label in zip(corners, ("right eye", "bottom lip", "The hole"), strict=True):
+        clicks, editor, *_, shown, _ = click(clicks, position)
+        assert len(clicks) < 3 and label in shown["label"] or shown["value"] is None
+    face, *_ = do.place(*wish(scene))
+    assert (editor["background"] == face["background"]).all()
+    assert click(clicks, (1, 1))[0] == [(1, 1)]  # the fourth begins anew
+    assert not isinstance(click([], (1, 1), actions.FACES)[0], list)
 
 
 def test_painted_hole_is_where_it_was_painted(photograph, tmp_path):
-    marked, green = codecs.read(photograph).copy(), (0, 255, 0)
-    marked[20:30, 40:50] = green
-    codecs.write(tmp_path / "marked.png", marked)
-    scene = scene_of(tmp_path / "marked.png")
-    canvas = studio.canvas(scene, None)
-    assert max(canvas.shape) == studio.CANVAS_SIDES[0]
-    stroke = np.uint8(255 * (canvas == green).all(axis=-1))
-    hole = masks.from_file(studio.painted_mask(scene, None, stroke, SIZE, tmp_path)) == 0
-    assert hole.shape == (80, 120, 1)
-    assert hole[21:29, 41:49].all()  # Lanczos leaves pure green inside of the edges only
-    assert not np.delete(hole, np.s_[19:31], axis=0).any()
-    assert not np.delete(hole, np.s_[39:51], axis=1).any()
+    hole = np.zeros((80, 120), bool)
+    hole[20:30, 40:50] = True
+    layer = studio.painted(hole)
+    known = masks.from_file(studio.painted_mask([layer], tmp_path))
+    assert ((known[..., 0] == 0) == hole).all()
 
 
-def test_nothing_painted_is_told(photograph, tmp_path):
-    for stroke in (None, np.zeros((480, 480), np.uint8)):
+def test_nothing_painted_is_told(tmp_path):
+    for layers in ([], [np.zeros((480, 480, 4), np.uint8)]):
         with pytest.raises(ValueError, match="Nothing is painted"):
-            studio.painted_mask(scene_of(photograph), None, stroke, 32, tmp_path)
+            studio.painted_mask(layers, tmp_path)
 
 
-def test_paint_beyond_the_square_does_not_count(photograph, tmp_path):
-    scene = scene_of(photograph)
-    points = np.array([(50, 35), (65, 38), (55, 55)])  # of a tilted face
-    stroke = np.full(studio.canvas(scene, points).shape[:2], 255, np.uint8)
-    stroke[: len(stroke) // 2] = 0
-    hole = Hole(file=studio.painted_mask(scene, points, stroke, SIZE, tmp_path))
-    case = prepare(photograph, SIZE, 3, hole, face_points=points)
-    assert (case.square_mask[-1] == 0).all()
+def test_messages_speak_of_the_page(photograph, model, tmp_path):
+    """Holes beside every face, or beyond the square, are told without a flag or a file's name."""
+    tiny = completion.restore(model)
+    everywhere = np.ones((80, 120), bool)
+    everywhere[:4] = False
+    files = [tmp_path / name for name in ("beside", "beyond")]
+    for file, hole in zip(files, (np.eye(80, 120) > 0, everywhere), strict=True):
+        file.mkdir()
+        studio.painted_mask([studio.painted(hole)], file)
+    face = np.array([[(100, 20), (110, 20), (105, 30)]])
+    for points, file, words in ((face, files[0], "No face"), (None, files[1], "white frame")):
+        with pytest.raises(ValueError, match=words) as told:
+            studio.prepare(photograph, tiny, Hole(file=file / "painted.png"), points)
+        assert "--" not in str(told.value) and ".png" not in str(told.value)
 
 
 def test_stop_keeps_the_best(model, photograph, tmp_path):
     tiny, stop = completion.restore(model), threading.Event()
     options = with_changes(PRESETS["original"], {"steps": 40, "alternatives": 3, "lr": 0.5})
-    case = studio.prepare(photograph, tiny, Hole("center"))
-    losses = []
-    for view in studio.complete(tiny, case, options, tmp_path, stop, float("inf")):
-        if isinstance(view, studio.View):
-            losses.append(view.loss)
-            if view.step >= 20:
-                stop.set()
-    assert view.ended == "stopped"
-    assert len(view.pictures) == 1 and view.losses[0] <= min(losses)
+    cases = studio.prepare(photograph, tiny, Hole("center"))
+    views = []
+    completing = studio.complete(tiny, cases, photograph, options, tmp_path, stop, float("inf"))
+    for view in completing:
+        views.append(view)
+        if isinstance(view, studio.View) and view.step >= 20:
+            stop.set()
+    assert view.ended == "stopped" and len(view.completed) == 1
+    moments = list(tiny.complete(cases, options))[: views[-2].step + 2]
+    best = min(moments, key=lambda moment: moment.loss[0])
+    expected = finish(cases[0], best.generated[0], options.blend)
+    assert (codecs.read(view.completed[0].picture) == expected).all()
 
 
 def test_time_is_bounded(model, photograph, tmp_path):
     tiny = completion.restore(model)
-    case = studio.prepare(photograph, tiny, Hole("center"))
-    *_, result = studio.complete(tiny, case, PRESETS["original"], tmp_path, threading.Event(), 0)
-    assert result.ended == "time" and result.pictures[0].exists()
+    cases, options = studio.prepare(photograph, tiny, Hole("center")), PRESETS["original"]
+    *_, result = studio.complete(
+        tiny, cases, photograph, options, folder=tmp_path, stop=threading.Event(), seconds=0
+    )
+    assert result.ended == "time" and result.completed[0].picture.exists()
 
 
 def test_a_folder_goes_with_its_job(tmp_path):
