@@ -18,7 +18,7 @@ from align import geometry
 from completion import Completer, Moment, ranked
 from completion.animation import Animation, View
 from completion.case import Case, Hole, around, beyond, place_all, points_matrix
-from completion.faces import overlooked_face
+from completion.faces import displaced, overlooked_face
 from completion.finish import finish_all, square_result
 from completion.options import Options
 from completion.outputs import Batch, Results, modified
@@ -279,6 +279,7 @@ def _finish(job: Job, end: _End, name: str, results: Results) -> bool:
             for generated in zip(*end.generated, strict=True)
         ]
         measured = end.measured | _compared(job, case, pictures[0])
+        _tell_displaced(job, cases, pictures[0])
         figures, box = _figures(cases, measured), around(cases)
         # The picture as it was may be large, and is not needed to write the other.
         picture = dataclasses.replace(case.picture, pixels=pictures[0])
@@ -297,6 +298,21 @@ def _finish(job: Job, end: _End, name: str, results: Results) -> bool:
         return False
     print(f"{written}: {figures}")
     return True
+
+
+def _tell_displaced(job: Job, cases: list[Case], result: np.ndarray) -> None:
+    """Say where a face, found with its hole hidden, came out elsewhere than it was aligned by."""
+    path = cases[0].path
+    if job.fit != "face" or job.face_points is not None or not job.hole_of(path).own:
+        return
+    for case in cases:
+        points = displaced(result, case.matrix, len(case.square))
+        if points is not None:
+            where = " ".join(f"{x:.0f},{y:.0f}" for x, y in points)
+            cli.tell(
+                f"{path}: with a part of the face hidden, eyes and mouth may lie elsewhere; "
+                f"if it looks displaced, try --face-points {where}"
+            )
 
 
 def _figures(cases: list[Case], measured: dict) -> str:

@@ -48,6 +48,9 @@ ENDS = {
     "stopped": "Stopped: the best so far",
     "time": "Time is up: the best so far",
 }
+DISPLACED = (
+    f" The face came out a little displaced: if it looks so, choose “{POINTS}” to show where it is."
+)
 FACE, PICTURE = "Face", "Whole picture"  # what of a result is shown
 BRUSH_SHARE = 14  # of the square that is completed, to begin with
 BRUSH_SIZES = (2, 100)  # radius in shown pixels
@@ -256,6 +259,7 @@ class Actions:
         options = wish.options(completer)
         cases = self._cases(wish, completer, options)
         shown, hidden, first = gr.update(visible=True), gr.update(visible=False), True
+        doubt = ""
         for view in studio.complete(
             completer,
             cases,
@@ -265,7 +269,9 @@ class Actions:
             stop=stop,
             seconds=self.seconds,
         ):
-            status = described(view, options.alternatives)
+            if isinstance(view, Result) and first and wish.place == FACES:
+                doubt = DISPLACED if studio.is_displaced(cases, view) else ""
+            status = described(view, options.alternatives) + doubt
             if isinstance(view, Result):
                 yield hidden, shown, status, hidden, *self._found(view, first)
                 first = False

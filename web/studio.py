@@ -25,7 +25,7 @@ from completion import case as placing
 from completion.animation import Animation
 from completion.animation import View as Animated
 from completion.case import Case, Hole, HoleOutside
-from completion.faces import FaceNotFound
+from completion.faces import FaceNotFound, displaced
 from completion.finish import finish_all, square_result
 from completion.options import PRESETS, Options
 from pictures import codecs, masks
@@ -316,6 +316,13 @@ def _squares(cases: Sequence[Case], generated: np.ndarray, blend: str) -> np.nda
     """The completed squares of the cases, uint8 (N, S, S, C)."""
     pairs = zip(cases, generated, strict=True)
     return np.stack([square_result(case, square, blend) for case, square in pairs])
+
+
+def is_displaced(cases: Sequence[Case], result: Result) -> bool:
+    """Whether a face came out elsewhere than where it was placed."""
+    pixels = codecs.read(result.completed[0].picture)
+    size = len(cases[0].square)
+    return any(displaced(pixels, case.matrix, size) is not None for case in cases)
 
 
 class _Writer:
