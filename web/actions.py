@@ -5,35 +5,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
 import gradio as gr
 import numpy as np
 
 from completion import Completer
 from completion.case import Case, Hole
-from completion.options import PRESETS, Options, with_changes
+from completion.options import Options
 from web import studio
 from web.models import Models
 from web.safety import Limits, check
 from web.studio import Result, Scene, Version, View
-
-FACES, WHOLE, POINTS = "Faces", "Centre square", "Points I click"
-PLACES = (FACES, WHOLE, POINTS)
-BRUSH, FILE, BUILT_IN = "Brush", "Mask file", "Built-in"
-KINDS = (BRUSH, FILE, BUILT_IN)
-EYE = "the inner corner of the {} eye"
-CLICKS = (EYE.format("left"), EYE.format("right"), "the bottom lip")
-LEGENDS = {
-    FACES: "White frames: what is completed, of each face that you paint on.",
-    WHOLE: "White frame: what is completed.",
-    POINTS: "White frame: what is completed, by the points you clicked.",
-}
-NO_FACE = (
-    "**No face was found**: what is in the white frame is completed as if it were a face. Is there "
-    f"one? Choose “{POINTS}”, or “{FACES}” to look again once you have painted."
+from web.wish import (
+    BRUSH,
+    BUILT_IN,
+    FACES,
+    FILE,
+    POINTS,
+    WHOLE,
+    Wish,
+    options_of,
+    points_of,
 )
-ENDS = {
+
+LEGENDS = {
     FACES: "White frames: what is completed, of each face that you paint on.",
     WHOLE: "White frame: what is completed.",
     POINTS: "White frame: what is completed. To click other points, choose another place and this "
@@ -54,68 +49,6 @@ DISPLACED = (
 FACE, PICTURE = "Face", "Whole picture"  # what of a result is shown
 BRUSH_SHARE = 14  # of the square that is completed, to begin with
 BRUSH_SIZES = (2, 100)  # radius in shown pixels
-
-
-class Wish(NamedTuple):
-    """What the page's components say, in the order of its inputs."""
-
-    scene: Scene | None
-    place: str
-    clicks: list[tuple[float, float]]
-    kind: str
-    mask: str | None
-    built_in: str
-    way: str
-    preset: str
-    fidelity: float
-    steps: float | None
-    lam: float | None
-    blend: str | None
-    alternatives: float | None
-    seed: float | None
-    editor: dict | None = None
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """What is yet to be clicked."""
-        return CLICKS[len(self.clicks) :] if self.place == POINTS else ()
-
-    @property
-    def points(self) -> np.ndarray | None:
-        return points_of(self.scene, self.place, self.clicks)
-
-    def options(self, completer: Completer) -> Options:
-        searches = "steps" in completer.heeds
-        return options_of(
-            completer,
-            self.preset if searches else "best",
-            fidelity=self.fidelity,
-            steps=self.steps,
-            lam=self.lam,
-            blend=self.blend,
-            alternatives=self.alternatives,
-            seed=self.seed,
-        )
-
-
-def points_of(scene: Scene | None, place: str, clicks: list) -> np.ndarray | None:
-    """The points to align by, see studio.prepare; None to take the centre square."""
-    if scene is None:
-        raise ValueError("There is no picture yet: upload or paste one, or take an example")
-    if place == POINTS:
-        if len(clicks) < len(CLICKS):
-            raise ValueError(f"Click {CLICKS[len(clicks)]} in the picture first")
-        return np.array(clicks)
-    return scene.faces if place == FACES else None
-
-
-def options_of(completer: Completer, preset: str, **changes: float | str | None) -> Options:
-    """The preset with what was given by hand, as far as this model heeds it; whole numbers come
-    from the page as floats."""
-    whole = {"steps", "alternatives", "seed"}
-    given = {k: int(v) if k in whole else v for k, v in changes.items() if v is not None}
-    heeded = {k: v for k, v in given.items() if k in completer.heeds}
-    return with_changes(PRESETS[preset], heeded)
 
 
 @contextmanager
@@ -141,7 +74,7 @@ class Actions:
 
     # A picture, and a place in it
 
-    def look(self, path: str | None, hole: np.ndarray | None = None) -> tuple:
+    def look(self, request: gr.Request, path: str | None, hole: np.ndarray | None = None) -> tuple:
         """A new picture, with a hole, bool (h, w), that is painted on it already -> photo, start,
         scene, place, clicks, kind, editor, brush size, results, status, and as for `show`.
 
@@ -156,6 +89,8 @@ class Actions:
         except ValueError as error:
             warn(error, title="Not taken")
             return None, *[gr.skip()] * 14
+        if stop := self._stops.pop(request.session_hash, None):
+            stop.set()  # what is being looked for is of another picture
         place = FACES if len(scene.faces) else WHOLE
         points = points_of(scene, place, [])
         hidden = gr.update(visible=False)
@@ -211,7 +146,11 @@ class Actions:
             return (gr.skip(),) * 7
         x, y = (value / wish.scene.scale for value in event.index)
         clicks = [*(wish.clicks if wish.missing else []), (x, y)]
-        return clicks, *self.place(*wish._replace(clicks=clicks))
+        try:
+            return clicks, *self.place(*wish._replace(clicks=clicks))
+        except ValueError as error:  # the three lie on a line
+            warn(error)
+            return [], *self.place(*wish._replace(clicks=[]))
 
     def _cases(self, wish: Wish, completer: Completer, options: Options) -> list[Case]:
         path, points, keep_tone = wish.scene.path, wish.points, options.keep_tone
@@ -249,7 +188,10 @@ class Actions:
         yield hidden, shown, "Looking at the picture…", *[gr.skip()] * 9
         try:
             with studio.own_folder(self.folder) as folder:
-                yield from self._complete(wish, folder, stop)
+                for values in self._complete(wish, folder, stop):
+                    if self._stops.get(request.session_hash) is not stop:
+                        return
+                    yield values
         except ValueError as error:
             warn(error)
             yield shown, hidden, "", hidden, *[gr.skip()] * 8
@@ -308,9 +250,9 @@ class Actions:
         chosen = result.completed[event.index]
         return chosen, *compared(result, chosen, seen)
 
-    def go_on(self, chosen: Version) -> tuple:
+    def go_on(self, request: gr.Request, chosen: Version) -> tuple:
         """What is chosen becomes the picture -> as for `look`"""
-        return self.look(str(chosen.picture))
+        return self.look(request, str(chosen.picture))
 
     # For programs
 

@@ -10,19 +10,10 @@ from completion import METHODS
 from completion.case import FITS
 from completion.options import PRESETS
 from pictures import blend, masks
-from web.actions import (
-    BRUSH,
-    BRUSH_SIZES,
-    FACE,
-    FACES,
-    KINDS,
-    PICTURE,
-    PLACES,
-    Actions,
-    compared,
-)
+from web.actions import BRUSH_SIZES, FACE, PICTURE, Actions, compared
 from web.examples import Example
 from web.studio import OPACITY, PAINT
+from web.wish import BRUSH, FACES, KINDS, PLACES
 
 TITLE = "Complete a picture"
 HELP = """
@@ -274,9 +265,9 @@ class Page:
         self.other.upload(do.look, self.other, looked, show_progress_on=self.status, **EACH)
         self.go_on.click(do.go_on, self.chosen, looked, show_progress_on=self.status, **OWN)
 
-        def example(event: gr.SelectData) -> tuple:
+        def example(request: gr.Request, event: gr.SelectData) -> tuple:
             chosen = self._examples[event.index]
-            return do.look(str(chosen.picture), chosen.hole)
+            return do.look(request, str(chosen.picture), chosen.hole)
 
         self.examples.select(example, None, looked, show_progress_on=self.photo, **OWN)
 

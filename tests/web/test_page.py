@@ -79,7 +79,8 @@ def test_paints_undoes_and_completes(visit, photograph):
 
     page.get_by_label("Whole picture").check()
     wait_until(lambda: all("-whole" in address for address in faces_shown(page)))
-    assert (pixels(page.request.get(faces_shown(page)[1]).body()) == result).all()
+    shown = pixels(page.request.get(faces_shown(page)[1]).body())
+    assert (shown == codecs.resize(result, *shown.shape[:2])).all()
     page.locator("#alternatives button").nth(1).click()
     wait_until(lambda: "shown-2-whole" in faces_shown(page)[1])
     other = pixels(save(page, "picture"))
@@ -110,6 +111,15 @@ def test_the_first_result_shows_while_others_are_looked_for(visit, photograph):
     assert page.locator("#alternatives button").count() == 1
     hole = pixels(save(page, "mask")) > 0
     assert not hole[:, :20].any() and hole[40, 60]
+
+    # What a search comes to goes with its picture as well.
+    settings(page, Steps=5000)
+    click(page, "Complete")
+    wait_for_status(page, "Step")
+    choose(page, photograph, "New picture")
+    page.get_by_role("button", name="Complete", exact=True).wait_for()
+    assert page.locator("#status").inner_text() == ""
+    assert not page.locator("#slider").is_visible()
 
 
 def test_paint_stays_where_another_place_is_chosen(visit, two_faces, photograph):

@@ -22,7 +22,7 @@ from completion.finish import finish
 from completion.options import PRESETS, with_changes
 from pictures import codecs, masks
 from training import checkpoint
-from web import actions, app, safety, studio
+from web import actions, app, safety, studio, wish
 from web.models import Models
 
 ROOT = Path(__file__).parents[2]
@@ -155,16 +155,16 @@ def scene_of(path: Path, *faces: np.ndarray) -> studio.Scene:
     return studio.Scene(path, codecs.read(path).shape[:2], np.reshape(faces, (-1, 3, 2)))
 
 
-def wish(scene: studio.Scene, **values) -> list:
+def asked(scene: studio.Scene, **values) -> list:
     """What the page's components say, in the order of its inputs."""
     given = {
         "scene": scene,
-        "place": actions.FACES,
+        "place": wish.FACES,
         "clicks": [],
-        "kind": actions.BRUSH,
+        "kind": wish.BRUSH,
         "preset": "best",
     }
-    return [(given | values).get(name) for name in actions.Wish._fields]
+    return [(given | values).get(name) for name in wish.Wish._fields]
 
 
 def test_clicks_place_a_face(photograph, model, tmp_path):
@@ -172,18 +172,19 @@ def test_clicks_place_a_face(photograph, model, tmp_path):
     corners = [(50, 35), (65, 35), (57, 55)]  # of a face's eyes, and its lip
     scene = scene_of(photograph, corners)
 
-    def click(clicks, position, place=actions.POINTS):
-        event = SimpleNamespace(index=position)
-        return do.click(event, *wish(scene, place=place, clicks=clicks))
+    def click(clicks, position, place=wish.POINTS):
+        event = SimpleNamespace(index=np.multiply(position, scene.scale))
+        return do.click(event, *asked(scene, place=place, clicks=clicks))
 
     clicks = []
     for position, label in zip(corners, ("right eye", "bottom lip", "The hole"), strict=True):
         clicks, editor, *_, shown, _ = click(clicks, position)
         assert len(clicks) < 3 and label in shown["label"] or shown["value"] is None
-    face, *_ = do.place(*wish(scene))
+    face, *_ = do.place(*asked(scene))
     assert (editor["background"] == face["background"]).all()
     assert click(clicks, (1, 1))[0] == [(1, 1)]  # the fourth begins anew
-    assert not isinstance(click([], (1, 1), actions.FACES)[0], list)
+    assert click([(1, 1), (2, 2)], (3, 3))[0] == []  # and so do three on a line
+    assert not isinstance(click([], (1, 1), wish.FACES)[0], list)
 
 
 def test_painted_hole_is_where_it_was_painted(photograph, tmp_path):
