@@ -30,7 +30,7 @@ def generator(config: Config, seed: int = 0) -> keras.Model:
     z, classes = keras.Input((config.z_dim,), name="z"), make.classes()
     w = make.normalised(z)
     if config.classes:
-        told = make.normalised(make.dense(classes, config.z_dim, "class", use_bias=False))
+        told = make.normalised(make.dense(classes, config.z_dim, "class", bias=False))
         w = keras.layers.Concatenate(**make.layer)([w, told])
     for i in range(MAPPING_LAYERS):
         w = make.activated(make.mapped(w, i))
@@ -88,7 +88,7 @@ def discriminator(config: Config, seed: int = 0) -> keras.Model:
     image, classes = keras.Input((side, side, config.channels), name="image"), make.classes()
     x = make.convolution(image, widths[0], "from_image", side=1)
     if config.condition == "concat":
-        told = make.dense(classes, widths[0], "from_image_class", use_bias=False)
+        told = make.dense(classes, widths[0], "from_image_class", bias=False)
         x = keras.layers.Add(**make.layer)([x, keras.layers.Reshape((1, 1, widths[0]))(told)])
     x = make.activated(x)
     for i, (width, wider) in enumerate(zip(widths, [*widths[1:], last], strict=True)):
@@ -104,7 +104,7 @@ def discriminator(config: Config, seed: int = 0) -> keras.Model:
     features = make.activated(make.dense(x, last, "h_lin"))
     x = make.dense(features, 1, "lin")
     if config.condition == "norm":
-        told = make.dense(classes, last, "projection", use_bias=False)
+        told = make.dense(classes, last, "projection", bias=False)
         product = keras.layers.Dot(axes=1, **make.layer)([features, told])
         product = keras.layers.Rescaling(last**-0.5, **make.layer)(product)
         x = keras.layers.Add(**make.layer)([x, product])
@@ -135,13 +135,12 @@ class _Layers:
     def activated(self, x):
         return keras.layers.Activation(scaled_leaky_relu, **self.layer)(x)
 
-    def dense(self, x, width: int, name: str, bias: float = 0.0, use_bias: bool = True):
-        start = keras.initializers.Constant(bias)
+    def dense(self, x, width: int, name: str, start: float = 0.0, bias: bool = True):
         return ops.EqualDense(
             width,
-            use_bias=use_bias,
+            use_bias=bias,
             kernel_initializer=_normal(self.seed()),
-            bias_initializer=start,
+            bias_initializer=keras.initializers.Constant(start),
             name=name,
             **self.layer,
         )(x)
@@ -172,7 +171,7 @@ class _Layers:
         return keras.layers.UpSampling2D(interpolation="bilinear", **self.layer)(x)
 
     def modulated(self, x, w, width: int, name: str, side: int = 3, demodulate: bool = True):
-        style = self.dense(w, x.shape[-1], f"{name}_style", bias=1.0)
+        style = self.dense(w, x.shape[-1], f"{name}_style", start=1.0)
         layer = ModulatedConv2D(width, side, demodulate, self.seed(), name=name, **self.layer)
         return layer([x, style])
 
