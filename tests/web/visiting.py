@@ -95,6 +95,10 @@ def wait_for_status(page, text: str) -> None:
 
 
 def save(page, name: str) -> bytes:
+    # What is above the buttons is as large as it will be.
+    page.wait_for_function(
+        "[...document.querySelectorAll('#results img')].every((image) => image.naturalWidth)"
+    )
     with page.expect_download() as event:
         page.get_by_text(f"Save {name}", exact=True).click()
     return Path(event.value.path()).read_bytes()
