@@ -188,6 +188,7 @@ def test_a_wrong_flag_is_answered_without_tensorflow(call, name):
     assert ended.returncode == 2 and ended.stderr.startswith("error: style_blocks has 'pool'")
 
 
+@pytest.mark.slow
 def test_a_resumed_training_ends_as_one_left_alone(call, tmp_path, monkeypatch):
     for name, epochs in (("alone", [2]), ("run", [1, 2])):
         (tmp_path / name).mkdir()
