@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 import gradio as gr
+from gradio import utils
 
 from completion import METHODS
 from completion.case import FITS
@@ -90,6 +91,12 @@ def thumbnails(value: list | None, **options) -> gr.Gallery:
     )
 
 
+def whole(old: object, new: object) -> list:
+    """An answer in full, for what differs between it and the one before: Gradio's page changes the
+    earlier one in place, and where it has yet to show that, shows the later one twice."""
+    return [["replace", [], new]]
+
+
 def theme() -> gr.themes.Base:
     """Quiet, and with fonts of the system: nothing is fetched."""
     font = [gr.themes.Font(name) for name in ("system-ui", "sans-serif")]
@@ -116,6 +123,7 @@ class Page:
 
     def __init__(self, actions: Actions, examples: Sequence[Example]):
         self.actions, self._examples = actions, examples
+        utils.diff = whole
         age = (FILES_AGE // 3, FILES_AGE)
         with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=age) as self.blocks:
             self.scene, self.clicks = gr.State(), gr.State([])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from visiting import (
+    busy,
     choose,
     click,
     paint,
@@ -43,7 +44,7 @@ def faces_shown(page) -> list[str]:
     return [images.nth(n).get_attribute("src") for n in range(images.count())]
 
 
-def test_paints_undoes_and_completes(visit, photograph):
+def test_paints_undoes_and_completes(visit, server, photograph):
     page = visit()
     upload(page, photograph)
     page.locator("#legend").get_by_text("No face was found").wait_for()
@@ -64,7 +65,11 @@ def test_paints_undoes_and_completes(visit, photograph):
     paint(page, (50, 40), (70, 40))
     assert painted(page).max() == studio.OPACITY  # one sees what is beneath
     settings(page, Steps=20, Alternatives=2)
-    click(page, "Complete")
+    found = set(server.folder.rglob("completed-2.png"))
+    with page.expect_response("**/queue/join*"):
+        click(page, "Complete")
+    with busy(page):
+        wait_until(lambda: set(server.folder.rglob("completed-2.png")) - found)
     wait_for_status(page, "Done")
 
     result = pixels(save(page, "picture"))

@@ -2,6 +2,8 @@
 
 import io
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +90,16 @@ def settings(page, **values: int) -> None:
 
 def click(page, name: str) -> None:
     page.get_by_role("button", name=name, exact=True).click()
+
+
+@contextmanager
+def busy(page) -> Iterator[None]:
+    """The browser is busy meanwhile: what comes, it takes all at once afterwards."""
+    debugger = page.context.new_cdp_session(page)
+    debugger.send("Debugger.enable")
+    debugger.send("Debugger.pause")
+    yield
+    debugger.detach()
 
 
 def wait_for_status(page, text: str) -> None:
