@@ -123,7 +123,7 @@ def test_the_first_result_shows_while_others_are_looked_for(visit, photograph):
     wait_for_status(page, "Step")
     choose(page, photograph, "New picture")
     page.get_by_role("button", name="Complete", exact=True).wait_for()
-    assert page.locator("#status").inner_text() == ""
+    wait_until(lambda: page.locator("#status").inner_text() == "")
     assert not page.locator("#slider").is_visible()
 
 
@@ -143,7 +143,7 @@ def test_paint_stays_where_another_place_is_chosen(visit, two_faces, photograph)
         box = image.bounding_box()
         left, top = (box["width"] - 500) / 2, (box["height"] - 250) / 2  # it is as large as it is
         image.click(position={"x": left + x, "y": top + y})
-    page.locator("#legend").get_by_text("points you clicked").wait_for()
+    page.locator("#legend").get_by_text("To click other points").wait_for()
     shown_at(page, size, (0, 0))
     wait_until(lambda: (painted(page) == before).all())
     page.get_by_label("Faces", exact=True).check()
