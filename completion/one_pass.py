@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -67,25 +67,27 @@ class OnePass:
 
     @classmethod
     def of_checkpoint(cls, saved: checkpoint.Checkpoint, prior: Completer | None = None) -> Self:
-        def fingerprint() -> str:
-            own = saved.config.get("fingerprint") or checkpoint.fingerprint(
-                saved.weights | saved.linear
-            )
-            return f"{own}-{prior.fingerprint()}" if prior else own
+        # What is kept refers to none of the arrays: the model has them anew.
+        path, exported = saved.path, saved.exported
+        fingerprint = saved.config.get("fingerprint") or checkpoint.fingerprint(
+            saved.weights | saved.linear
+        )
+        if prior:
+            fingerprint += f"-{prior.fingerprint()}"
 
         def restore() -> "Pix2Pix | Exported":
-            if saved.exported:
-                return Exported(saved.path)
+            if exported:
+                return Exported(path)
             cli.import_tensorflow()
             from translation.pix2pix import Pix2Pix
 
-            return Pix2Pix.restore(saved.path)
+            return Pix2Pix.restore(path)
 
         return cls(
-            path=saved.path,
+            path=path,
             config=UNetConfig.from_dict(saved.config),
             linear=LinearModel.from_arrays(saved.linear) if saved.linear else None,
-            fingerprint=cache(fingerprint),
+            fingerprint=lambda: fingerprint,
             restore=restore,
             prior=prior,
         )

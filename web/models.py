@@ -49,6 +49,8 @@ class Models:
         name = name or self.names[0]
         if name not in self.folders:
             raise ValueError(f"There is no model {name!r}; choose from {', '.join(self.names)}")
+        if method is None:  # its own, by which the page may have asked for it
+            method = next(iter(_methods(self.folders[name])), None)
         with self._lock:
             if (name, method) not in self._restored:
                 self._restored[name, method] = completion.restore(self.folders[name], method)
