@@ -204,7 +204,7 @@ def _add_loss(find) -> None:
         action=_Perceptual,
         metavar="WEIGHT",
         help="of the distance in ImageNet features around the hole, which need "
-        "requirements-features.txt (0; 100 counts about as much as the rest); or "
+        "requirements-features.txt (0); or "
         f"{' or '.join(objective.PERCEPTUAL)}: form of the perceptual loss, -log D or log(1 - D)",
     )
     flag(find, "--blend", choices=blend.METHODS)
