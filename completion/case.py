@@ -7,7 +7,7 @@ exception, because that mask means to give them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -334,6 +334,28 @@ def beyond(cases: Sequence[Case]) -> np.ndarray:
     """Which pixels of a picture's hole, bool (H, W), lie outside the squares of all its cases."""
     matrices = [case.matrix for case in cases]
     return outside(cases[0].mask[..., 0] == 0, matrices, len(cases[0].square))
+
+
+def reduced(case: Case, size: int) -> Case:
+    """A case for a model of fewer pixels, an even part of its square's: each of them is known where
+    all are that it is the mean of."""
+    block = len(case.square) // size
+    if block == 1:
+        return case
+    known = averages.block_means(case.square_mask, block) == 1
+    return replace(
+        case,
+        square=averages.block_means(case.square, block),
+        square_mask=np.float32(known),
+    )
+
+
+def enlarged(generated: np.ndarray, size: int) -> np.ndarray:
+    """What a model of fewer pixels made, float32 (S, S, C) in [-1, 1], at size x size."""
+    if len(generated) == size:
+        return generated
+    large = cv2.resize(generated, (size, size), interpolation=cv2.INTER_CUBIC)
+    return np.clip(large.reshape(size, size, -1), -1, 1)
 
 
 def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:

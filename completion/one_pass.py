@@ -10,7 +10,7 @@ import numpy as np
 
 import cli
 from completion import Completer, Guide, Moment
-from completion.case import Case
+from completion.case import Case, enlarged, reduced
 from completion.options import OF_ALL, Options
 from networks.unet_config import UNetConfig
 from search.linear import Given, LinearModel
@@ -161,7 +161,9 @@ class OnePass:
         if self.prior is None:
             return Given(self.linear, masks).expected(known, draw, options.search.seed)
         searched = self.prior.checked(dataclasses.replace(options, guide="auto"))
-        *_, last = self.prior.complete(cases, searched, draw - 1)
-        found = np.where(masks > 0, known, last.generated)
+        fitting = [reduced(case, self.prior.size) for case in cases]  # it may have fewer pixels
+        *_, last = self.prior.complete(fitting, searched, draw - 1)
+        found = np.stack([enlarged(made, self.size) for made in last.generated])
+        found = np.where(masks > 0, known, found)
         # As rough as the hints of the training were: what the linear model makes of it.
         return Given(self.linear, np.ones_like(masks)).expected(found)

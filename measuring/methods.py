@@ -9,19 +9,18 @@ pictures made smaller, and what it makes is enlarged.
 import re
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
-import cv2
 import numpy as np
 
 from completion import METHODS, Completer
-from completion.case import Case
+from completion.case import Case, enlarged, reduced
 from completion.finish import square_result
 from completion.options import PRESETS, Options, fields, with_changes
 from measuring import baselines
-from pictures import averages, blend
+from pictures import blend
 from search.pca import PPCA
 
 # Of models: the options, and the way to complete, None for the one that the model is made for.
@@ -158,33 +157,12 @@ def _filling(fill: baselines.Fill) -> Generate:
 
 def _completing(name: str, completer: Completer, options: Options) -> Method:
     def complete(cases: Sequence[Case]) -> np.ndarray:
-        fitting = [_reduced(case, completer.size) for case in cases]
+        fitting = [reduced(case, completer.size) for case in cases]
         generated = deque(completer.complete(fitting, options), maxlen=1)[0].generated
-        return np.stack([_enlarged(made, len(cases[0].square)) for made in generated])
+        return np.stack([enlarged(made, len(cases[0].square)) for made in generated])
 
     def warm_up(cases: Sequence[Case]) -> None:
-        fitting = [_reduced(case, completer.size) for case in cases]
+        fitting = [reduced(case, completer.size) for case in cases]
         _ = next(completer.complete(fitting, options)).generated
 
     return Method(name, complete, blend=options.blend, warm_up=warm_up)
-
-
-def _reduced(case: Case, size: int) -> Case:
-    """A case for a model of fewer pixels: each is known where all are that it is the mean of."""
-    block = len(case.square) // size
-    if block == 1:
-        return case
-    known = averages.block_means(case.square_mask, block) == 1
-    return replace(
-        case,
-        square=averages.block_means(case.square, block),
-        square_mask=np.float32(known),
-        means=None,
-    )
-
-
-def _enlarged(generated: np.ndarray, size: int) -> np.ndarray:
-    if len(generated) == size:
-        return generated
-    large = cv2.resize(generated, (size, size), interpolation=cv2.INTER_CUBIC)
-    return np.clip(large.reshape(size, size, -1), -1, 1)

@@ -103,6 +103,17 @@ def test_alternatives_differ_and_the_first_stays(folder, cases, method):
     assert not np.array_equal(seeded, others[1])
 
 
+def test_a_prior_may_have_fewer_pixels(folder, tmp_path):
+    shaken(pix2pix(image_size=32, prior="../prior")).state.save(folder / "larger")
+    completer = restore(folder / "larger", method="both")
+    path = tmp_path / "face.png"
+    Image.fromarray(drawn_faces(1, 32)[0]).save(path)
+    some = [prepare(path, 32, 3, Hole("center"))]
+    first, other = (generated(completer, some, draw, alternatives=2, steps=2) for draw in (0, 1))
+    hole = some[0].square_mask == 0
+    assert first.shape == (1, 32, 32, 3) and np.abs((first - other) * hole).max() > 1e-3
+
+
 def test_fidelity_reaches_the_network(network, cases):
     sharp, smooth = (generated(network, cases[:2], fidelity=x) for x in (0.0, 1.0))
     assert np.abs(sharp - smooth).max() > 1e-4
