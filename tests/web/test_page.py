@@ -97,12 +97,12 @@ def test_the_first_result_shows_while_others_are_looked_for(visit, photograph):
     upload(page, photograph)
     page.get_by_label("Built-in", exact=True).check()
     page.locator("#shown img").wait_for()
-    settings(page, Steps=500, Alternatives=6)
+    settings(page, Steps=1000, Alternatives=6)
     click(page, "Complete")
-    wait_for_status(page, "Alternative 2 of 6")
-    assert page.locator("#slider img").first.is_visible()
-    wait_until(lambda: page.locator("#alternatives button").count() == 2)
-    click(page, "Stop")
+    page.locator("#slider img").first.wait_for()
+    wait_until(lambda: page.locator("#alternatives button").count() >= 2)
+    assert page.locator("#alternatives button").count() < 6
+    click(page, "Stop")  # which is there as long as others are looked for
     wait_for_status(page, "Stopped: the best so far")
     page.get_by_role("button", name="Complete", exact=True).wait_for()
 
