@@ -13,12 +13,12 @@ SMALL = {"image_size": 16, "gf_dim": 4, "df_dim": 4, "z_dim": 8, "batch_size": 4
 CLASSES = {"classes": ("bare", "glasses")}
 ATTENTIVE = {"attention": 8, "g_norm": "spectral", "d_norm": "spectral", "ema": 40.0}
 OPTIONS = {
-    "concat": CLASSES | ATTENTIVE | {"condition": "concat", "accumulate": 2},
     "norm": CLASSES | {"condition": "norm", "d_norm": "spectral", "loss": "hinge"},
     "coupled": CLASSES | {"coupled": 1},
     "style": STYLE | CLASSES | {"condition": "norm", "r1_every": 2, "ema": 40.0},
 }
 OFTEN_ENOUGH = {
+    "concat": CLASSES | ATTENTIVE | {"condition": "concat", "accumulate": 2},
     "attention": ATTENTIVE,
     "coupled, attention": CLASSES | ATTENTIVE | {"coupled": 1},
     "style alone": STYLE | {"accumulate": 2, "augment": ("color",), "loss": "lsgan", "ema": 40.0},
