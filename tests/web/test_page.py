@@ -92,6 +92,7 @@ def test_paints_undoes_and_completes(visit, server, photograph):
     assert (other == before)[~hole].all() and (other != result).any()
 
 
+@pytest.mark.slow
 def test_the_first_result_shows_while_others_are_looked_for(visit, photograph):
     page = visit()
     upload(page, photograph)
@@ -127,6 +128,7 @@ def test_the_first_result_shows_while_others_are_looked_for(visit, photograph):
     assert not page.locator("#slider").is_visible()
 
 
+@pytest.mark.slow
 def test_paint_stays_where_another_place_is_chosen(visit, two_faces, photograph):
     page = visit()
     upload(page, two_faces)
@@ -202,6 +204,7 @@ def write_bomb(path, side: int = 50_000) -> None:
     )
 
 
+@pytest.mark.slow
 def test_mask_file_and_stop_on_a_phone(visit, photograph, mask_file):
     page = visit(390, 844, has_touch=True, is_mobile=True, color_scheme="dark")
     upload(page, photograph)
