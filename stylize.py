@@ -102,14 +102,16 @@ def painted(
 
 def searching(arguments: argparse.Namespace) -> Painter:
     """By search."""
+    from networks.config import pick
     from networks.extractors import must_be_there
     from networks.style_config import Objective
-    from translation.style_recipe import STYLE_PIXELS, given, read_styles
+    from training.recipe import given
+    from translation.style_recipe import STYLE_PIXELS, read_styles
 
     _refuse(arguments, "style_number", "alpha", why="without --checkpoint-dir")
     if not arguments.style:
         raise ValueError("no style: give --style, or a network with --checkpoint-dir")
-    objective = Objective(**given(arguments, Objective))
+    objective = Objective(**pick(Objective, given(arguments)))
     must_be_there(objective.extractor)
     names, styles = read_styles(arguments.style, arguments.style_size or STYLE_PIXELS)
     shares = _shares(arguments, names)
@@ -134,15 +136,17 @@ def searching(arguments: argparse.Namespace) -> Painter:
 
 def network(arguments: argparse.Namespace) -> Painter:
     """By a network."""
+    from networks.config import pick
     from networks.style_config import Objective
     from training import checkpoint
-    from translation.style_recipe import both, given, read_styles
+    from training.recipe import given
+    from translation.style_recipe import both, read_styles
 
     folder = arguments.checkpoint_dir
     saved = checkpoint.load(folder, warn=print)
     saved.must_be("style")
     config, recipe = both(saved.config)
-    _refuse(arguments, *given(arguments, Objective), "steps", "levels", why=f"with {folder}")
+    _refuse(arguments, *pick(Objective, given(arguments)), "steps", "levels", why=f"with {folder}")
     if config.network == "adain":
         _refuse(arguments, "style_number", why=f"with {folder}, which paints in any --style")
         if not arguments.style:

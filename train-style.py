@@ -47,12 +47,14 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     arguments = parser().parse_args()
+    from networks.config import pick
     from networks.extractors import must_be_there
     from networks.style_config import StyleConfig
-    from translation.style_recipe import StyleRecipe, given, read_styles
+    from training.recipe import given
+    from translation.style_recipe import StyleRecipe, read_styles
 
-    config = StyleConfig(**given(arguments, StyleConfig))
-    recipe = StyleRecipe(**given(arguments, StyleRecipe))
+    config = StyleConfig(**pick(StyleConfig, given(arguments)))
+    recipe = StyleRecipe(**pick(StyleRecipe, given(arguments)))
     must_be_there(recipe.extractor)
     names, styles = read_styles(arguments.style, recipe.style_size)
     if config.network == "transformation":

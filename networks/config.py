@@ -1,7 +1,7 @@
 """The configuration of the DCGAN's networks, saved with their weights."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 ARCHITECTURES = ("dcgan", "style")
@@ -130,12 +130,12 @@ class Config:
     def difference(self, other: "Config", any_size: bool = False) -> str | None:
         """The first field in which the networks of two configurations differ, in words. any_size
         asks for what never is: weights of one image size do not fit another."""
-        for name in (
+        names = (
             *("image_size", "channels", "architecture", "z_dim"),
             *("g_norm", "d_norm", "attention", "classes", "condition", "coupled"),
-        ):
-            if (mine := getattr(self, name)) != (theirs := getattr(other, name)):
-                return f"{name} is {mine}, here it is {theirs}"
+        )
+        if found := first_difference(self, other, names):
+            return found
         for name, what in (("generator_widths", "gf_dim"), ("discriminator_widths", "df_dim")):
             if (mine := getattr(self, name)) != (theirs := getattr(other, name)):
                 return f"{what} gives widths {mine}, here {theirs}"
@@ -146,6 +146,14 @@ def pick(cls: type, values: Mapping) -> dict:
     """Those values that are fields of a dataclass; lists, as JSON has them, become tuples."""
     known = {f.name for f in dataclasses.fields(cls)}
     return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
+
+
+def first_difference(one: object, other: object, names: Iterable[str]) -> str | None:
+    """The first of these fields in which two configurations differ, in words."""
+    for name in names:
+        if (mine := getattr(one, name)) != (theirs := getattr(other, name)):
+            return f"{name} is {mine}, here it is {theirs}"
+    return None
 
 
 def must_be_among(config: object, **choices: tuple) -> None:

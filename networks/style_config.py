@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from networks.config import must_be_among, must_be_positive, pick
+from networks.config import first_difference, must_be_among, must_be_positive, pick
 from networks.extractors import BLOCKS
 
 STATISTICS = ("gram", "moments", "mmd-linear", "mmd-polynomial", "mmd-gaussian")
@@ -91,8 +91,6 @@ class StyleConfig:
         """The first field in which two networks differ, in words; any_size: but for their pictures'
         size, as weights fit all."""
         names = ("image_size", "network", "styles", "norm", "filters", "residual", "extractor")
-        for name in (*names, "encoder_blocks"):
-            mine, theirs = getattr(self, name), getattr(other, name)
-            if mine != theirs and not (any_size and name in ("image_size", "styles")):
-                return f"{name} is {mine}, here it is {theirs}"
-        return None
+        ignored = {"image_size", "styles"} if any_size else set()
+        names = (name for name in (*names, "encoder_blocks") if name not in ignored)
+        return first_difference(self, other, names)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
-from networks.config import must_be_among, must_be_positive, pick
+from networks.config import first_difference, must_be_among, must_be_positive, pick
 from pictures.damage import Damage
 
 KINDS = ("residual", "refined", "resnet", "paper")
@@ -84,10 +84,9 @@ class UNetConfig:
         ignored = {"image_size"} if fit and other.image_size >= 64 else set()
         ignored |= {"damage"} if any_size else set()
         ignored |= {"blocks"} if self.network != "resnet" else set()
-        for name in (field.name for field in fields(self) if field.name not in ignored):
-            if (mine := getattr(self, name)) != (theirs := getattr(other, name)):
-                return f"{name} is {mine}, here it is {theirs}"
-        return None
+        return first_difference(
+            self, other, (f.name for f in fields(self) if f.name not in ignored)
+        )
 
     @property
     def half(self) -> "UNetConfig":

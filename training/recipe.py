@@ -2,7 +2,7 @@
 
 import dataclasses
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from networks.config import Config, must_be_among, must_be_positive, pick
@@ -87,6 +87,24 @@ _SHOWN = (
 )
 
 
+def given(arguments: Namespace) -> dict:
+    """The flags that were given by hand; --learning-rate is the rate of networks that got none."""
+    flags = {k: v for k, v in vars(arguments).items() if v is not None}
+    rate = flags.get("learning_rate")
+    return ({} if rate is None else {"g_lr": rate, "d_lr": rate}) | flags
+
+
+def described(presets: Mapping[str, dict], both: Callable[[Mapping], tuple]) -> str:
+    """What each preset contains, one line each; both makes a configuration and a recipe of one."""
+    lines = ["presets:"]
+    for name, changes in presets.items():
+        values = {k: v for part in both(changes) for k, v in dataclasses.asdict(part).items()}
+        hidden = ("image_size", "channels", "seed")
+        shown = (f"{k} {v}" for k, v in values.items() if k not in hidden)
+        lines.append(f"  {name}: {', '.join(shown)}")
+    return "\n".join(lines)
+
+
 def describe_presets() -> str:
     """What each preset contains, one line each, for --help."""
     defaults = dataclasses.asdict(Config()) | dataclasses.asdict(Recipe())
@@ -103,12 +121,10 @@ def describe_presets() -> str:
 def from_flags(arguments: Namespace) -> tuple[Config, Recipe]:
     """The preset, what the architecture asks for, then what was given by hand; --learning_rate sets
     both networks' rates. Raises ValueError for what cannot be or does not go together."""
-    given = {k: v for k, v in vars(arguments).items() if v is not None}
-    rate = given.get("learning_rate")
-    rates = {} if rate is None else {"g_lr": rate, "d_lr": rate}
-    if given.get("classes") and not given.get("coupled"):
-        given.setdefault("condition", "norm")
-    style = STYLE if given.get("architecture") == "style" else {}
-    config, recipe = both(PRESETS[arguments.preset] | style | rates | given)
+    flags = given(arguments)
+    if flags.get("classes") and not flags.get("coupled"):
+        flags.setdefault("condition", "norm")
+    style = STYLE if flags.get("architecture") == "style" else {}
+    config, recipe = both(PRESETS[arguments.preset] | style | flags)
     recipe.must_suit(config)
     return config, recipe

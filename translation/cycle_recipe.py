@@ -1,11 +1,11 @@
 """What a CycleGAN is and how it is trained; presets and flags. Importing it loads no network."""
 
-import dataclasses
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from networks.config import must_be_among, must_be_positive, pick
+from networks.config import first_difference, must_be_among, must_be_positive, pick
+from training.recipe import described, given
 
 LOSSES = ("lsgan", "gan", "wgan-gp")
 DIRECTIONS = {"A-B": "ab", "B-A": "ba"}  # how people write them, and how networks are called
@@ -39,10 +39,8 @@ class CycleConfig:
         """The first field in which the networks of two configurations differ, in words; any_size:
         but for the image size, as weights fit every size from 64 pixels on."""
         fit = any_size and min(self.image_size, other.image_size) >= 64
-        for name in (f.name for f in fields(self) if not (fit and f.name == "image_size")):
-            if (mine := getattr(self, name)) != (theirs := getattr(other, name)):
-                return f"{name} is {mine}, here it is {theirs}"
-        return None
+        names = (f.name for f in fields(self) if not (fit and f.name == "image_size"))
+        return first_difference(self, other, names)
 
 
 @dataclass(frozen=True)
@@ -93,18 +91,9 @@ def both(values: Mapping) -> tuple[CycleConfig, CycleRecipe]:
 
 def from_flags(arguments: Namespace) -> tuple[CycleConfig, CycleRecipe]:
     """The preset, then what was given by hand; --learning-rate sets all networks' rates."""
-    given = {k: v for k, v in vars(arguments).items() if v is not None}
-    rate = given.get("learning_rate")
-    rates = {} if rate is None else {"g_lr": rate, "d_lr": rate}
-    return both(PRESETS[arguments.preset] | rates | given)
+    return both(PRESETS[arguments.preset] | given(arguments))
 
 
 def describe_presets() -> str:
     """What each preset contains, one line each, for --help."""
-    lines = ["presets:"]
-    for name, changes in PRESETS.items():
-        values = {k: v for part in both(changes) for k, v in dataclasses.asdict(part).items()}
-        hidden = ("image_size", "channels", "seed")
-        shown = (f"{k} {v}" for k, v in values.items() if k not in hidden)
-        lines.append(f"  {name}: {', '.join(shown)}")
-    return "\n".join(lines)
+    return described(PRESETS, both)

@@ -1,12 +1,12 @@
 """How a one-pass network is trained, apart from what it is; presets and flags."""
 
-import dataclasses
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from networks.config import must_be_among, must_be_positive, pick
 from networks.unet_config import UNetConfig
+from training.recipe import described, given
 
 LOSSES = ("gan", "hinge")
 PENALTY_EVERY = 8  # steps: the penalty changes slowly (Karras et al. 2020, appendix B)
@@ -124,10 +124,7 @@ def both(values: Mapping) -> tuple[UNetConfig, Recipe]:
 def from_flags(arguments: Namespace) -> tuple[UNetConfig, Recipe]:
     """The preset, then what was given by hand; --learning-rate sets both networks' rates. Of a
     damage that is no hole alone all of the picture is made, and no hint of it given."""
-    given = {k: v for k, v in vars(arguments).items() if v is not None}
-    rate = given.get("learning_rate")
-    rates = {} if rate is None else {"g_lr": rate, "d_lr": rate}
-    values = PRESETS[arguments.preset] | rates | given
+    values = PRESETS[arguments.preset] | given(arguments)
     if values.get("damage", "hole") != "hole":
         values |= {"whole": True, "hinted": 0.0}
     return both(values)
@@ -135,10 +132,4 @@ def from_flags(arguments: Namespace) -> tuple[UNetConfig, Recipe]:
 
 def describe_presets() -> str:
     """What each preset contains, one line each, for --help."""
-    lines = ["presets:"]
-    for name, changes in PRESETS.items():
-        values = {k: v for part in both(changes) for k, v in dataclasses.asdict(part).items()}
-        hidden = ("image_size", "channels", "seed")
-        shown = (f"{k} {v}" for k, v in values.items() if k not in hidden)
-        lines.append(f"  {name}: {', '.join(shown)}")
-    return "\n".join(lines)
+    return described(PRESETS, both)

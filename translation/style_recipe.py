@@ -1,7 +1,6 @@
 """How a network that paints is trained, apart from what it is; the flags of styles."""
 
 import argparse
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,10 +68,3 @@ def add_objective_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGr
         f"({STYLE_PIXELS})",
     )
     return group
-
-
-def given(arguments: argparse.Namespace, cls: type) -> dict:
-    """Those flags that were given and are fields of a dataclass."""
-    names = {field.name for field in dataclasses.fields(cls)}
-    values = {k: v for k, v in vars(arguments).items() if k in names and v is not None}
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
