@@ -59,6 +59,12 @@ def parser() -> argparse.ArgumentParser:
     flag(recipe, "--r1", type=non_negative_float, help="gamma of D's gradient penalty")
     flag(recipe, "--smooth", type=non_negative_float, help="share trained for --fidelity 1")
     flag(recipe, "--ema", type=non_negative_float, help="half-life of the average, in images")
+    flag(
+        recipe,
+        "--freeze",
+        type=non_negative_int,
+        help="layers at 1 / 2^FREEZE of the size and below keep what --init-from has (0: none)",
+    )
     flag(recipe, "--learning_rate", type=positive_float, help="of Adam, for both networks")
     flag(recipe, "--g-lr", type=positive_float, help="the generator's")
     flag(recipe, "--d-lr", type=positive_float, help="the discriminator's")
@@ -104,6 +110,10 @@ def main() -> int:
     if config.network == "refined" and not arguments.init_from:
         raise ValueError(
             "--network refined begins with a network of half the size; name one with --init-from"
+        )
+    if recipe.freeze and not (arguments.init_from and config.network == "residual"):
+        raise ValueError(
+            f"--freeze {recipe.freeze} keeps layers of another U-Net; name one with --init-from"
         )
 
     def build(batch_size, strategy):

@@ -3,6 +3,8 @@
 Written with Keras layers and keras.ops alone: they run on every backend of Keras.
 """
 
+import re
+
 import keras
 import numpy as np
 from keras import ops
@@ -89,6 +91,14 @@ def refined_unet(config: UNetConfig, seed: int = 0) -> keras.Model:
     x = conv(_active(ops.concatenate([x, full], axis=3)), wide, "refine_up1_join")
     x = conv(_active(x), config.channels, "refine_out", start="zeros")
     return keras.Model(inputs, filled + x, name="generator")
+
+
+def freeze(network: keras.Model, level: int) -> None:
+    """Of `unet`, layers at 1 / 2^level of the picture's size and below are trained no more."""
+    for layer in network.layers:
+        found = re.match(r"(down|up)(\d+)", layer.name)
+        if found and int(found[2]) >= level:
+            layer.trainable = False
 
 
 def _residual_unet(config: UNetConfig, conv: "_Convolutions", inputs: list) -> tuple:

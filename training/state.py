@@ -211,10 +211,12 @@ class State:
     def init_from(self, folder: Path | str) -> None:
         """Start from the weights of another model, with fresh optimisers and counters. Its linear
         model stays behind: it was of other pictures. But where this model refines what that one
-        makes, that one stays as it is, and what is added starts fresh."""
+        makes, that one stays as it is, and what is added starts fresh; and where layers of that one
+        are frozen, so is what comes before them."""
         saved = checkpoint.load(folder)
         self._load_weights(saved, any_size=True)
-        if "refined" == getattr(self.config, "network", "") != saved.config.get("network"):
+        refines = "refined" == getattr(self.config, "network", "") != saved.config.get("network")
+        if refines or getattr(self.recipe, "freeze", 0):
             self.linear = LinearModel.from_arrays(saved.linear) if saved.linear else None
 
     def difference(self, saved: checkpoint.Checkpoint, any_size: bool = False) -> str | None:

@@ -43,6 +43,8 @@ class Pix2Pix:
         self.strategy = strategy or tf.distribute.get_strategy()
         with self.strategy.scope():
             self.generator = unet.generator(config, recipe.seed)
+            if recipe.freeze:
+                unet.freeze(self.generator, recipe.freeze)
             self.discriminator = patch.discriminator(config, recipe.seed)
             self.average = unet.generator(config, recipe.seed) if recipe.ema else None
             self.features: keras.Model | None = None  # of ImageNet, only to train

@@ -26,7 +26,8 @@ class Recipe:
     gradient penalty. smooth: share of each batch that is trained for fidelity 1, by the distance to
     the truth alone; hinted: share that is given a hint of the truth, what the linear model makes of
     all of it. ema: half-life of the averaged generator in images. clip_norm: the most that G's
-    gradient may measure. 0 turns each of these off. prior: the folder of a DCGAN of the same
+    gradient may measure. freeze: G's layers at 1 / 2^freeze of the size and below keep the weights
+    that they begin with. 0 turns each of these off. prior: the folder of a DCGAN of the same
     pictures, relative to this model's, that searches where that is asked for; it is not trained.
     Raises ValueError, with the value and the choices.
     """
@@ -49,6 +50,7 @@ class Recipe:
     beta1: float = 0.5
     beta2: float = 0.99
     clip_norm: float = 5.0
+    freeze: int = 0
     batch_size: int = 16
     seed: int = 0
     prior: str = ""

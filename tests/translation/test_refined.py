@@ -1,4 +1,4 @@
-"""A network that refines what one of half the size has made, and the folder that names that one."""
+"""Networks that build upon another, refining it or with layers of it frozen, and their folders."""
 
 import shutil
 
@@ -100,6 +100,25 @@ def test_a_folder_does_not_repeat_the_weights_of_the_one_it_names(folders):
         np.testing.assert_array_equal(parts.weights[name], value, err_msg=name)
     prints = [restore(folders / name).fingerprint() for name in ("whole", "refined")]
     assert prints[0] == prints[1] != restore(folders / "small").fingerprint()
+
+
+def test_frozen_layers_stay_and_are_not_repeated(folders, tmp_path):
+    model = pix2pix(image_size=32, damage="grey", whole=True, hinted=0.0, freeze=2)
+    shutil.copytree(folders / "small", tmp_path / "small")
+    model.state.init_from(tmp_path / "small")
+    before = {v.path: np.array(v) for v in model.generator.weights}
+    model.step(pairs(model), 1)
+    changed = {v.path for v in model.generator.weights if not np.array_equal(v, before[v.path])}
+    stay = ("down2", "down3", "up2", "expectation")
+    assert changed == {path for path in before if not path.startswith(stay)}
+    model.state.save(tmp_path / "frozen", half=True, base="../small")
+    with np.load(tmp_path / "frozen" / "weights.npz") as own:
+        names = {name.partition("/")[2] for name in own.files if name.startswith("generator/")}
+    assert names == changed
+    assert not (tmp_path / "frozen" / "linear.npz").exists()
+    back = Pix2Pix.restore(tmp_path / "frozen")
+    for mine, wanted in zip(back.generator.weights, model.average.weights, strict=True):
+        np.testing.assert_allclose(mine, wanted, atol=1e-3, err_msg=wanted.path)
 
 
 def test_a_folder_whose_base_is_missing_says_which(folders, tmp_path):

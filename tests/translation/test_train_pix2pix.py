@@ -158,6 +158,7 @@ def test_help_names_presets_and_flags_without_tensorflow():
         ("--pairs nowhere", "nowhere: no such folder"),
         ("--r1 -1", "argument --r1"),
         ("--filters 3", "another model: its filters is 2, here it is 3"),
+        ("--freeze 2", "--freeze 2 keeps layers of another U-Net; name one with --init-from"),
         ("--guide none", "another model: its guide is linear, here it is none"),
         ("--init-from dcgan --no-resume", "dcgan: another model: its kind is dcgan, here it is pi"),
     ],
