@@ -62,7 +62,7 @@ def split(
             to = _beside(folder, PARTS[number(name)])
             if to in shown:
                 try:
-                    _place(files.real(path), to / path.relative_to(folder))
+                    link(files.real(path), to / path.relative_to(folder))
                 except OSError as error:
                     pass_over(error)
                 else:
@@ -77,7 +77,8 @@ def _beside(folder: Path, part: str) -> Path:
     return folder.with_name(name)
 
 
-def _place(path: Path, to: Path) -> None:
+def link(path: Path, to: Path) -> None:
+    """Have a file at another place too, by a hard link or, where that cannot be, a copy."""
     if to.exists() and filecmp.cmp(path, to):
         return
     with files.replacing(to) as temporary:
