@@ -17,7 +17,7 @@ import cli
 from align import geometry, landmarks
 from completion import remaking
 from completion.case import points_matrix, with_channels
-from completion.faces import ANCHORS
+from completion.faces import ANCHORS, FaceNotFound
 from networks.unet_config import UNetConfig
 from pictures import codecs
 from pictures.damage import PAIRS, Damage
@@ -226,7 +226,7 @@ def _faces(job: Job, path: Path, pixels: np.ndarray) -> list[np.ndarray]:
         return [points_matrix(job.face_points, side)]
     faces = landmarks.find_faces(pixels)
     if not faces:
-        raise ValueError(
+        raise FaceNotFound(
             f"{path}: no face found; give --face-points x,y x,y x,y (inner corners of the eyes, "
             "left one first, and bottom lip)"
         )

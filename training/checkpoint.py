@@ -30,8 +30,9 @@ from pictures.files import remove_leftovers, replacing
 Arrays = dict[str, np.ndarray]
 
 _MODELS = Path(__file__).resolve().parents[1] / "models"
-# The first that serves is taken.
+# To fill holes; the first that serves is taken. And to mend what is whole.
 SHIPPED = tuple(_MODELS / name for name in ("faces-pix2pix-128", "faces-pix2pix", "faces64"))
+MENDING = tuple(_MODELS / name for name in ("faces-lowres", "faces-grey", "faces-old"))
 EXPORTED = _MODELS / "faces-onnx"  # where the README has it written
 TRAINED = ("checkpoint-pix2pix", "checkpoint")  # where training scripts write by default
 

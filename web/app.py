@@ -119,13 +119,14 @@ def _warn(host: str, accounts: list | None) -> None:
 
 
 def _folders(given: list[Path] | None) -> list[Path]:
-    """--checkpoint, else ./checkpoint if it holds a model, and the one that ships."""
+    """--checkpoint, else ./checkpoint if it holds a model, and those that ship."""
     from training import checkpoint
 
     for path in given or []:
         if not checkpoint.exists(path):
             raise ValueError(f"--checkpoint {path}: holds no model")
-    return given or [Path(os.path.relpath(folder)) for folder in checkpoint.default_folders()]
+    found = [*checkpoint.default_folders(), *filter(checkpoint.exists, checkpoint.MENDING)]
+    return given or [Path(os.path.relpath(folder)) for folder in found]
 
 
 def _quiet(folder: str) -> dict[str, str]:
@@ -141,19 +142,23 @@ def _quiet(folder: str) -> dict[str, str]:
 
 def _launch(arguments: argparse.Namespace, folders: list[Path], folder: Path):
     """Start the server in threads of its own; returns the page."""
-    from web import examples, page, safety, studio
+    from web import examples, mend, page, safety, studio
     from web.actions import Actions
     from web.models import Models
 
     host, port = arguments.host, arguments.port
     limits = safety.Limits(arguments.max_megabytes, arguments.max_megapixels)
     safety.bound_decoding(limits)
-    models = Models(folders)
+    menders = mend.Menders(folders)
+    models = Models([f for f in folders if f not in menders.folders.values()] or folders)
     studio.rehearse(
         examples.PHOTOGRAPH, models.by_way(next(iter(models.ways)))
     )  # a damaged model, and a wait, are told now
     actions = Actions(models, limits, folder=folder, seconds=arguments.time_limit)
-    blocks = page.Page(actions, examples.write(folder / "examples")).blocks
+    shown = examples.write(folder / "examples")
+    blocks = page.Page(actions, shown, mends=bool(menders.folders)).blocks
+    if menders.folders:
+        mend.MendPage(blocks, menders, limits, folder)
     blocks.queue(max_size=arguments.max_waiting)
     try:
         _, url, _ = blocks.launch(

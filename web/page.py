@@ -22,6 +22,8 @@ Upload a photograph, paint over what is to be filled, and press *Complete*. Only
 changes. What is filled in is **invented, not recovered**: it shows what is likely, not what was
 there. Pictures stay on this server, and are removed after half an hour.
 """
+MENDS = '<a href="mend">Is it whole, but small, grey or old?</a>'
+FIDELITY = "Fidelity: 0 is sharp, 1 smooth and nearer to the truth"
 BRUSH_COLOUR = "#{:02x}{:02x}{:02x}".format(*PAINT)
 PRESET = "best"
 ALTERNATIVES, MOST_ALTERNATIVES, MOST_STEPS = 3, 6, 5000
@@ -35,6 +37,7 @@ AT_ONCE = OWN | {"queue": False, "show_progress": "hidden"}
 STYLE = """
 .gradio-container { width: 100%; max-width: 1340px !important; margin: auto; }
 .gradio-container .main { padding: 8px 16px !important; }
+.nav-holder { display: none; }
 /* Until there is a picture. An editor that is made with its picture takes the paint twice. */
 .gradio-container:has(#photo) #work { display: none; }
 .editor canvas, .editor .pixi-target { touch-action: none; }
@@ -119,10 +122,11 @@ def sized() -> str:
 
 
 class Page:
-    """The components as attributes; `blocks` is what is launched."""
+    """The components as attributes; `blocks` is what is launched. mends: whether there is the page
+    of web.mend beside it."""
 
-    def __init__(self, actions: Actions, examples: Sequence[Example]):
-        self.actions, self._examples = actions, examples
+    def __init__(self, actions: Actions, examples: Sequence[Example], mends: bool = False):
+        self.actions, self._examples, self._mends = actions, examples, mends
         utils.diff = whole
         age = (FILES_AGE // 3, FILES_AGE)
         with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=age) as self.blocks:
@@ -142,6 +146,8 @@ class Page:
 
     def _start(self) -> None:
         gr.Markdown(f"# {TITLE}\n{HELP}")
+        if self._mends:
+            gr.HTML(MENDS, padding=False)
         self.photo = upload("Photograph", height=360, elem_id="photo")
         self.examples = thumbnails(
             [(str(example.thumbnail), example.name) for example in self._examples],
@@ -236,7 +242,7 @@ class Page:
                 0,
                 1,
                 value=0,
-                label="Fidelity: 0 is sharp, 1 smooth and nearer to the truth",
+                label=FIDELITY,
                 **fidelity,
             )
             with gr.Row(**searching) as self.searching:

@@ -48,7 +48,14 @@ def network(model) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(model, network, tmp_path_factory) -> Server:
+def mender(model) -> Path:
+    """A model that gives grey faces colours."""
+    shaken(pix2pix(damage="grey")).state.save(model.parent / "grey")
+    return model.parent / "grey"
+
+
+@pytest.fixture(scope="session")
+def server(model, network, mender, tmp_path_factory) -> Server:
     """The page in a process of its own. Stopped, it removes its folder, and wrote nowhere else."""
     folder = tmp_path_factory.mktemp("server")
     places = {name: folder / name for name in ("TMPDIR", "HOME", "work")}
@@ -56,7 +63,7 @@ def server(model, network, tmp_path_factory) -> Server:
         place.mkdir()
     places["MPLCONFIGDIR"] = Path(matplotlib.get_cachedir())  # so that it does not list all fonts
     port = free_port()
-    flags = ["--checkpoint", model, network, "--port", port, "--max-waiting", 10]
+    flags = ["--checkpoint", model, network, mender, "--port", port, "--max-waiting", 10]
     process = subprocess.Popen(
         [sys.executable, ROOT / "web" / "app.py", *map(str, flags)],
         cwd=places["work"],
