@@ -20,6 +20,7 @@ from cli import (
 
 
 def parser() -> argparse.ArgumentParser:
+    from align import cluster
     from completion.options import PRESETS
     from pictures import files
 
@@ -53,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     _add_hole(p.add_argument_group("the hole"))
     _add_place(p.add_argument_group("pictures of another size than the model's"))
     _add_way(p.add_argument_group("the way"))
+    cluster.add_flags(p.add_argument_group("several machines"))
     find = p.add_argument_group("search")
     _add_search(find)
     _add_loss(find)
@@ -249,11 +251,15 @@ def main() -> int:
     arguments = parser().parse_args()
 
     import completion
+    from align import cluster
     from completion.folder import preview, run
     from completion.options import PRESETS, fields, with_changes
     from completion.outputs import inputs
     from pictures import files
 
+    engine = cluster.asked_for(arguments)
+    if engine and arguments.preview:
+        raise ValueError("--engine ray has no effect with --preview")
     hole = _hole(arguments)
     others = filter(None, (arguments.mask, arguments.reference))
     paths = inputs(arguments.imgs, arguments.out_dir, [*others])
@@ -282,7 +288,7 @@ def main() -> int:
         return cli.status(failed, len(paths))
     print(completer.describe(options))
     with files.locked(arguments.out_dir):
-        completed, done, bad = run(job, paths)
+        completed, done, bad = run(job, paths, engine)
     print(f"{completed} completed, {done} done before, {bad} passed over; see {arguments.out_dir}")
     return cli.status(bad, len(paths))
 

@@ -225,16 +225,16 @@ def main() -> int:
         animation = out_dir / "animations" / f"{name}.gif"
         return painted(picture.pixels, painter, animation=animation, **own)
 
+    job = remaking.Job(
+        out_dir,
+        arguments.format,
+        settings=painter.settings | own,
+        remake=remake,
+        describe=lambda measured: f"{measured['seconds']:.1f} seconds",
+    )
     print(painter.what)
     with files.locked(out_dir):
-        done, before, bad = remaking.run(
-            paths,
-            out_dir,
-            arguments.format,
-            settings=painter.settings | own,
-            remake=remake,
-            describe=lambda measured: f"{measured['seconds']:.1f} seconds",
-        )
+        done, before, bad = remaking.run(job, paths)
     print(f"{done} painted, {before} done before, {bad} passed over; see {out_dir}")
     return cli.status(bad, len(paths))
 

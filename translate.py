@@ -10,6 +10,7 @@ from cli import flag, fraction
 
 
 def parser() -> argparse.ArgumentParser:
+    from align import cluster
     from pictures import files
     from translation.cycle_recipe import DIRECTIONS
 
@@ -35,16 +36,19 @@ def parser() -> argparse.ArgumentParser:
         metavar="x,y",
         help="inner corners of the eyes and bottom lip, in pixels, where no face is found",
     )
+    cluster.add_flags(p)
     return p
 
 
 def main() -> int:
     arguments = parser().parse_args()
 
+    from align import cluster
     from completion import mending, outputs
     from pictures import files
     from training import checkpoint
 
+    engine = cluster.asked_for(arguments)
     paths = outputs.inputs(arguments.imgs, arguments.out_dir)
     checkpoint.must_exist(arguments.checkpoint_dir)
     mender = mending.Mender.of(arguments.checkpoint_dir, arguments.direction, warn=print)
@@ -62,7 +66,7 @@ def main() -> int:
     )
     print(mender.describe())
     with files.locked(arguments.out_dir):
-        done, before, bad = mending.run(job, paths)
+        done, before, bad = mending.run(job, paths, engine)
     print(f"{done} mended, {before} done before, {bad} passed over; see {arguments.out_dir}")
     return cli.status(bad, len(paths))
 

@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import cli  # noqa: E402
-from align import geometry, manifest, run  # noqa: E402
+from align import cluster, geometry, manifest, run  # noqa: E402
 from pictures import files, masks  # noqa: E402
 
 SHOWN_FAILURES = 10
@@ -84,17 +84,7 @@ def add_align(align: argparse.ArgumentParser) -> None:
         help="beyond the photograph: black, or its edge repeated (default: constant)",
     )
     cli.flag(align, "--keep-tree", action="store_true", help="mirror the folders of the input")
-    cli.flag(align, "--workers", type=cli.positive_int, help="processes (default: one per core)")
-    cli.flag(
-        align,
-        "--engine",
-        choices=run.ENGINES,
-        default="processes",
-        help="ray: tasks of Ray, which may run on other machines (default: processes)",
-    )
-    cli.flag(
-        align, "--address", help="of a Ray cluster, HOST:PORT or auto (default: this machine alone)"
-    )
+    cluster.add_flags(align, "processes")
     cli.flag(align, "--verbose", action="store_true", help="a line per picture")
 
 
@@ -124,9 +114,7 @@ def add_unalign(unalign: argparse.ArgumentParser) -> None:
 
 
 def align(args: argparse.Namespace) -> int:
-    if args.address and (args.engine != "ray" or args.workers):
-        idle = "--workers" if args.engine == "ray" else "--address"
-        raise ValueError(f"{idle} has no effect with --engine {args.engine} --address")
+    engine = cluster.asked_for(args)
     settings = run.Settings(
         landmarks=args.landmarks,
         size=args.size,
@@ -144,8 +132,7 @@ def align(args: argparse.Namespace) -> int:
         settings,
         keep_tree=args.keep_tree,
         workers=args.workers,
-        engine=args.engine,
-        address=args.address,
+        engine=engine,
     ):
         counts[record["status"]] += 1
         notes.update(record.get("notes", ()))

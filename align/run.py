@@ -5,11 +5,10 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
@@ -19,7 +18,6 @@ import cli
 from align import cluster, geometry, landmarks, manifest
 from pictures import codecs, files
 
-ENGINES = ("processes", "ray")
 WHOLE_PIXELS = 24_000_000  # a photograph of more is read at a part of its size
 WAITING_PER_WORKER = 16  # pictures handed out ahead, so that a slow one stops nobody
 
@@ -57,12 +55,11 @@ def align(
     settings: Settings,
     keep_tree: bool = False,
     workers: int | None = None,
-    engine: str = "processes",
-    address: str | None = None,
+    engine: cluster.Ray | None = None,
 ) -> Iterator[tuple[dict, bool]]:
     """Align the photographs of a folder, or one, into `out`; yield every record of the manifest.
 
-    engine: one of ENGINES; address: of Ray's cluster, see align.cluster.
+    engine: Ray in place of so many processes.
 
     Yields (record, whether an earlier run had done it): the earlier ones, then the others as they
     are done, both in the order of the inputs. Stopped at any moment, it goes on when run again.
@@ -94,8 +91,8 @@ def align(
             if job.source in earlier:
                 yield earlier[job.source], True
         with manifest.appending(out) as append:
-            if engine == "ray":
-                records = _by_ray(todo, settings, address, workers)
+            if engine:
+                records = engine.each(align_picture, settings, todo, WAITING_PER_WORKER)
             else:
                 records = _align_all(todo, settings, workers or default_workers())
             for record in records:
@@ -170,13 +167,18 @@ def _align_all(jobs: list[Job], settings: Settings, workers: int) -> Iterator[di
     """The records of all jobs, in their order, whatever the number of worker processes."""
     workers = min(workers, len(jobs))
     if workers <= 1:
-        yield from (align_picture(job, settings) for job in jobs)
+        yield from (align_picture(settings, job) for job in jobs)
         return
     context = multiprocessing.get_context("spawn")  # forking a process with threads can deadlock
     pool = ProcessPoolExecutor(workers, context, initializer=_start_worker)
     try:
-        submit = partial(pool.submit, align_picture)
-        yield from _in_order(submit, jobs, settings=settings, waiting=WAITING_PER_WORKER * workers)
+        futures = deque()
+        for job in jobs:
+            futures.append(pool.submit(align_picture, settings, job))
+            if len(futures) >= WAITING_PER_WORKER * workers:
+                yield futures.popleft().result()
+        while futures:
+            yield futures.popleft().result()
     except BrokenProcessPool:
         raise ValueError(
             "a worker process was ended from outside, perhaps for its memory: run "
@@ -184,35 +186,6 @@ def _align_all(jobs: list[Job], settings: Settings, workers: int) -> Iterator[di
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _by_ray(
-    jobs: list[Job], settings: Settings, address: str | None, workers: int | None
-) -> Iterator[dict]:
-    """The same by Ray, on whichever machines. Their paths are absolute: workers have a folder of
-    their own."""
-    jobs = [replace(job, path=job.path.absolute(), out=job.out.absolute()) for job in jobs]
-    if not jobs:
-        return
-    with cluster.tasks(_align_alone, address, workers) as (submit, cores):
-        yield from _in_order(submit, jobs, settings=settings, waiting=WAITING_PER_WORKER * cores)
-
-
-def _align_alone(job: Job, settings: Settings) -> dict:
-    cv2.setNumThreads(1)
-    return align_picture(job, settings)
-
-
-def _in_order(
-    submit: Callable[..., Future], jobs: list[Job], settings: Settings, waiting: int
-) -> Iterator[dict]:
-    futures = deque()
-    for job in jobs:
-        futures.append(submit(job, settings))
-        if len(futures) >= waiting:
-            yield futures.popleft().result()
-    while futures:
-        yield futures.popleft().result()
 
 
 def _start_worker() -> None:
@@ -226,7 +199,7 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def align_picture(job: Job, settings: Settings) -> dict:
+def align_picture(settings: Settings, job: Job) -> dict:
     """Align the face, or faces, of one photograph, write them, and return its manifest record."""
     record = {"source": job.source, "name": job.name, "status": "unreadable"}
     try:

@@ -8,6 +8,7 @@ from align import geometry
 from align.fill import from_around
 from align.paste import filling
 from completion.case import Case, seen_of
+from measuring import metrics
 from pictures import blend, codecs, tone
 
 
@@ -55,3 +56,30 @@ def _toned(values: np.ndarray, own: np.ndarray | None) -> np.ndarray:
     if own is None:
         return values
     return np.float32(tone.apply(own, (values + 1) * 127.5) / 127.5 - 1)
+
+
+def compared(result: np.ndarray, true: np.ndarray, mask: np.ndarray) -> dict[str, float]:
+    """PSNR and SSIM of the hole of a picture: uint8 (H, W, C) and the truth, mask (H, W, 1)."""
+    hole = mask[..., 0] == 0
+    if not hole.any():
+        return {}
+    inside = [codecs.to_float(pixels[hole])[None, :, None] for pixels in (result, true)]
+    measured = {"psnr": float(metrics.psnr(*inside)[0])}
+    if min(result.shape[:2]) >= metrics.SSIM_WINDOW:
+        measured["ssim"] = _ssim_of_hole(result, true, hole)
+    return {name: value for name, value in measured.items() if np.isfinite(value)}
+
+
+def _ssim_of_hole(result: np.ndarray, true: np.ndarray, hole: np.ndarray) -> float:
+    """metrics.ssim over the hole, bool (H, W), piece by piece: no array of floats is as large as
+    the picture."""
+    total = 0.0
+    for box in geometry.pieces(hole):
+        wide = geometry.wider(box, metrics.SSIM_WINDOW // 2, hole.shape)
+        parts = [codecs.to_float(geometry.cut(pixels, wide))[None] for pixels in (result, true)]
+        mask = np.ones((*parts[0].shape[:3], 1), np.float32)
+        left, top = box[0] - wide[0], box[1] - wide[1]
+        inner = (left, top, left + box[2] - box[0], top + box[3] - box[1])
+        geometry.cut(mask[0], inner)[geometry.cut(hole, box)] = 0
+        total += np.count_nonzero(mask == 0) * float(metrics.ssim(*parts, mask)[0])
+    return total / np.count_nonzero(hole)

@@ -1,30 +1,29 @@
 """Completing many pictures: what is done is skipped, what is bad is named, memory stays flat."""
 
 import dataclasses
-import math
 import time
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 from tqdm import tqdm
 
 import cli
-from align import geometry
+from align.cluster import Ray
 from completion import Completer, Moment, ranked
-from completion.animation import Animation, View
+from completion.animation import Animation
 from completion.case import Case, Hole, around, beyond, place_all, points_matrix
 from completion.faces import displaced, overlooked_face
-from completion.finish import finish_all, square_result
+from completion.finish import compared, finish_all, square_result
 from completion.options import Options
-from completion.outputs import Batch, Results, modified
-from measuring import metrics
+from completion.outputs import Batch, Results, Written, free_folders, modified, write
+from completion.waiting import Waiting
 from pictures import codecs, masks
 
+AHEAD = 2  # batches a worker
 WAITING_BYTES = 2**29  # of files that wait together; more close a batch before it is full
 
 
@@ -99,90 +98,104 @@ class Job:
     def settings(self, path: Path) -> dict:
         """All that decides a result and its file, for the report."""
         hole = self.hole_of(path)
-        values = dataclasses.asdict(self.options) | {"hole": dataclasses.asdict(hole)}
+        values = dict(self._settings)
         if hole.file:
-            values["hole"] |= {"file": str(hole.file), "modified": modified(hole.file)}
-        values |= {"model": self._fingerprint, "fit": self.fit, "format": self.suffix}
-        if self.face_points is not None:
-            values["face_points"] = np.asarray(self.face_points).tolist()
+            values["hole"] = values["hole"] | {
+                "file": str(hole.file),
+                "modified": modified(hole.file),
+            }
         if self.references:
             values["reference"] = str(self.references[path])
         return values
 
     @cached_property
-    def _fingerprint(self) -> str:
-        return self.completer.fingerprint()
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A picture while others of its batch are made ready, itself left out, as there is no room.
-
-    cases: of each of its faces; data: the file as it came; hole: the mask's, compressed; shape: (H,
-    W, 1) of the mask; before: the whole square of each case, float32 (S, S, C); views: of each.
-    """
-
-    cases: list[Case]
-    data: bytes
-    hole: bytes
-    shape: tuple[int, int, int]
-    before: list[np.ndarray]
-    views: list[View]
-
-    @classmethod
-    def of(cls, cases: Sequence[Case], data: bytes) -> Self:
-        mask = cases[0].mask
-        return cls(
-            cases=[dataclasses.replace(case, picture=None, mask=None) for case in cases],
-            data=data,
-            hole=zlib.compress(np.packbits(mask == 0), level=1),
-            shape=mask.shape,
-            before=[case.whole() for case in cases],
-            views=[View.of(case) for case in cases],
-        )
-
-    @property
-    def path(self) -> Path:
-        return self.cases[0].path
-
-    def ready(self) -> list[Case]:
-        """The cases as they were, their file decoded again; their masks bool, as less room is left
-        once a network is loaded."""
-        bits = np.frombuffer(zlib.decompress(self.hole), np.uint8)
-        hole = np.unpackbits(bits, count=math.prod(self.shape)).reshape(self.shape)
-        picture = codecs.decode(self.data, self.path)
-        mask = hole == 0
-        return [dataclasses.replace(case, picture=picture, mask=mask) for case in self.cases]
+    def _settings(self) -> dict:
+        """Those of every picture."""
+        values = dataclasses.asdict(self.options) | {"hole": dataclasses.asdict(self.hole)}
+        values |= {"model": self.completer.fingerprint(), "fit": self.fit, "format": self.suffix}
+        if self.face_points is not None:
+            values["face_points"] = np.asarray(self.face_points).tolist()
+        return values
 
 
 def preview(job: Job, paths: Sequence[Path]) -> int:
     """Write each picture with its hole tinted to OUT/preview; returns how many could not be."""
     names = Results(job.out_dir / "preview", "png").names(paths)
     shown = 0
-    for (case, *_), _ in _cases(job, paths):
+    for (case, *_), _ in _cases(job, paths, ask=True):
         tinted = masks.overlay(case.picture.pixels, case.mask)
         codecs.write(job.out_dir / "preview" / f"{names[case.path]}.png", tinted)
         shown += 1
     return len(paths) - shown
 
 
-def run(job: Job, paths: Sequence[Path]) -> tuple[int, int, int]:
-    """Complete pictures batch by batch; returns how many are new, were done before, and are bad."""
+def run(job: Job, paths: Sequence[Path], engine: Ray | None = None) -> tuple[int, int, int]:
+    """Complete pictures batch by batch, in this process or by an engine; returns how many are new,
+    were done before, and are bad."""
     results = Results(job.out_dir, job.suffix)
     remaining = [path for path in paths if not results.is_done(path, job.settings(path))]
-    names = results.names(remaining)
+    parts = _parts(job, results.names(remaining))
+    # A worker gets the job once, and what each picture has of its own with the part.
+    shared = dataclasses.replace(job, masks_of=None, references=None)
+    if engine:
+        each = engine.each(_completed, shared, parts, AHEAD)
+    else:
+        each = (_written(shared, part) for part in parts)
     completed = 0
-    waiting = (Waiting.of(cases, data) for cases, data in _cases(job, remaining))
     with results.reporting():
-        for batch in _batches(waiting, job.batch_size):
-            for end in _complete(job, batch):
-                completed += _finish(job, end, name=names[end.waiting.path], results=results)
+        for written in chain.from_iterable(each):
+            completed += 1
+            print(f"{results.add(written)}: {written.figures}")
     return completed, len(paths) - len(remaining), len(remaining) - completed
 
 
-def _cases(job: Job, paths: Sequence[Path]) -> Iterator[tuple[list[Case], bytes]]:
-    """What can be completed, and the bytes of its file; the others are named."""
-    asked = job.fit != "resize" or job.face_points is not None
+@dataclass(frozen=True)
+class Part:
+    """Pictures that are completed together: the names of their results, their masks and references
+    as in Job, and the folder for grids of all. first: of a run."""
+
+    names: dict[Path, str]
+    folder: Path
+    masks_of: dict[Path, Path] | None
+    references: dict[Path, Path] | None
+    first: bool
+
+
+def _parts(job: Job, names: dict[Path, str]) -> Iterator[Part]:
+    """All pictures in their order, so many together as are given and find room."""
+    folders, waiting, size, first = free_folders(job.out_dir), {}, 0, True
+
+    def own(given: dict[Path, Path] | None) -> dict[Path, Path] | None:
+        return given and {path: given[path] for path in waiting}
+
+    for number, (path, name) in enumerate(names.items(), start=1):
+        waiting[path] = name
+        size += path.stat().st_size if path.exists() else 0
+        if len(waiting) == job.batch_size or size >= WAITING_BYTES or number == len(names):
+            yield Part(waiting, next(folders), own(job.masks_of), own(job.references), first)
+            waiting, size, first = {}, 0, False
+
+
+def _completed(shared: Job, part: Part) -> list[Written]:
+    return list(_written(shared, part))
+
+
+def _written(shared: Job, part: Part) -> Iterator[Written]:
+    """Complete the pictures of a part, each written under its name."""
+    job = dataclasses.replace(shared, masks_of=part.masks_of, references=part.references)
+    cases = _cases(job, [*part.names], ask=part.first)
+    if waiting := [Waiting.of(*one) for one in cases]:
+        for end in _complete(job, waiting, part.folder):
+            if written := _finish(job, end, part.names[end.waiting.path]):
+                yield written
+
+
+def _cases(
+    job: Job, paths: Sequence[Path], ask: bool = False
+) -> Iterator[tuple[list[Case], bytes]]:
+    """What can be completed, and the bytes of its file; the others are named. ask: whether to say
+    that a face would be missed, once: what holds for one picture of a run holds for the others."""
+    ask = ask and job.fit == "resize" and job.face_points is None
     for path in paths:
         try:
             data = codecs.load(path)
@@ -190,8 +203,8 @@ def _cases(job: Job, paths: Sequence[Path]) -> Iterator[tuple[list[Case], bytes]
         except (ValueError, OSError) as error:
             cli.pass_over(error)
             continue
-        if not asked and min(cases[0].mask.shape[:2]) > job.completer.size:
-            asked = True  # once: what holds for one picture of a run holds for the others
+        if ask and min(cases[0].mask.shape[:2]) > job.completer.size:
+            ask = False
             if _misses_face(job, cases[0]):
                 cli.tell(f"{path}: its centre square is completed, not the face; that takes --face")
         yield cases, data
@@ -207,17 +220,6 @@ def _misses_face(job: Job, case: Case) -> bool:
     )
 
 
-def _batches(waiting: Iterable[Waiting], most: int) -> Iterator[list[Waiting]]:
-    batch: list[Waiting] = []
-    for one in waiting:
-        batch.append(one)
-        if len(batch) == most or sum(len(w.data) for w in batch) >= WAITING_BYTES:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
 @dataclass(frozen=True)
 class _End:
     """What came of one picture. generated: of each case, float (A, S, S, C) of its alternatives,
@@ -228,11 +230,11 @@ class _End:
     measured: dict
 
 
-def _complete(job: Job, waiting: Sequence[Waiting]) -> Iterator[_End]:
+def _complete(job: Job, waiting: Sequence[Waiting], folder: Path) -> Iterator[_End]:
     started = time.perf_counter()
     cases = [case for one in waiting for case in one.cases]
     views = [view for one in waiting for view in one.views]
-    batch = Batch(job.out_dir, cases, Animation(views, total=job.completer.steps(job.options)))
+    batch = Batch(folder, cases, Animation(views, total=job.completer.steps(job.options)))
     batch.before(np.stack([square for one in waiting for square in one.before]))
     ends = []  # the first and the last moment of each alternative
     for alternative in range(job.options.alternatives):
@@ -268,8 +270,8 @@ def _loss(moment: Moment, row: int) -> float | None:
     return None if moment.loss is None else float(moment.loss[row])
 
 
-def _finish(job: Job, end: _End, name: str, results: Results) -> bool:
-    """Fill the picture and write it; whether that could be done."""
+def _finish(job: Job, end: _End, name: str) -> Written | None:
+    """Fill the picture and write it; None where that cannot be done."""
     path = end.waiting.path
     try:
         cases = end.waiting.ready()
@@ -278,14 +280,17 @@ def _finish(job: Job, end: _End, name: str, results: Results) -> bool:
             finish_all(cases, generated, job.options.blend)
             for generated in zip(*end.generated, strict=True)
         ]
-        measured = end.measured | _compared(job, case, pictures[0])
+        true = job.truth(case)
+        measured = end.measured | ({} if true is None else compared(pictures[0], true, case.mask))
         _tell_displaced(job, cases, pictures[0])
         figures, box = _figures(cases, measured), around(cases)
         # The picture as it was may be large, and is not needed to write the other.
         picture = dataclasses.replace(case.picture, pixels=pictures[0])
         case = dataclasses.replace(case, picture=picture)
         del cases
-        written = results.write(
+        written = write(
+            job.out_dir,
+            job.suffix,
             case,
             name,
             results=pictures,
@@ -295,9 +300,8 @@ def _finish(job: Job, end: _End, name: str, results: Results) -> bool:
         )
     except (ValueError, OSError) as error:
         cli.pass_over(error)
-        return False
-    print(f"{written}: {figures}")
-    return True
+        return None
+    return dataclasses.replace(written, figures=figures)
 
 
 def _tell_displaced(job: Job, cases: list[Case], result: np.ndarray) -> None:
@@ -370,31 +374,3 @@ def _show(job: Job, cases: list[Case], moment: Moment, batch: Batch, final: bool
         batch.show(step, moment.generated, completed)
     if frame:
         batch.animation.add(step, completed)
-
-
-def _compared(job: Job, case: Case, result: np.ndarray) -> dict:
-    """PSNR and SSIM of the hole, where the truth is known."""
-    true = job.truth(case)
-    if true is None or not (case.mask == 0).any():
-        return {}
-    hole = case.mask[..., 0] == 0
-    inside = [codecs.to_float(pixels[hole])[None, :, None] for pixels in (result, true)]
-    measured = {"psnr": float(metrics.psnr(*inside)[0])}
-    if min(result.shape[:2]) >= metrics.SSIM_WINDOW:
-        measured["ssim"] = _ssim_of_hole(result, true, hole)
-    return {name: value for name, value in measured.items() if np.isfinite(value)}
-
-
-def _ssim_of_hole(result: np.ndarray, true: np.ndarray, hole: np.ndarray) -> float:
-    """metrics.ssim over the hole, bool (H, W), piece by piece: no array of floats is as large as
-    the picture."""
-    total = 0.0
-    for box in geometry.pieces(hole):
-        wide = geometry.wider(box, metrics.SSIM_WINDOW // 2, hole.shape)
-        parts = [codecs.to_float(geometry.cut(pixels, wide))[None] for pixels in (result, true)]
-        mask = np.ones((*parts[0].shape[:3], 1), np.float32)
-        left, top = box[0] - wide[0], box[1] - wide[1]
-        inner = (left, top, left + box[2] - box[0], top + box[3] - box[1])
-        geometry.cut(mask[0], inner)[geometry.cut(hole, box)] = 0
-        total += np.count_nonzero(mask == 0) * float(metrics.ssim(*parts, mask)[0])
-    return total / np.count_nonzero(hole)

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 import cli
 from align import geometry, landmarks
+from align.cluster import Ray
 from completion import remaking
 from completion.case import points_matrix, with_channels
 from completion.faces import ANCHORS, FaceNotFound
@@ -164,16 +165,16 @@ class Job:
         }
 
 
-def run(job: Job, paths: Sequence[Path]) -> tuple[int, int, int]:
+def run(job: Job, paths: Sequence[Path], engine: Ray | None = None) -> tuple[int, int, int]:
     """Mend pictures one by one; returns how many are new, were done before, and are bad."""
-    return remaking.run(
-        paths,
+    remaking_job = remaking.Job(
         job.out_dir,
         job.suffix,
         settings=job.settings(),
         remake=lambda path, picture, name: mended(job, path, picture),
         describe=_figures,
     )
+    return remaking.run(remaking_job, paths, engine)
 
 
 def mended(job: Job, path: Path, picture: codecs.Picture) -> tuple[np.ndarray, dict]:

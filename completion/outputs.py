@@ -1,9 +1,12 @@
 """What complete.py writes: grids and logs of each batch, results, masks, animation, report."""
 
+import hashlib
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +20,8 @@ from pictures.averages import block_means
 from pictures.files import Names, real, replacing, same_name
 
 LOG_LINES = 100  # of an image that wait to be written
+KEY = ("input", "modified", "settings")  # what of an entry says whether its picture is done
+READ_AT_ONCE, BETWEEN_ENTRIES = 2**16, ", \n\t\r"  # of a report
 WRITTEN = (
     "results",
     "masks",
@@ -62,16 +67,16 @@ def is_output(path: Path, out_dir: Path) -> bool:
 
 
 class Batch:
-    """The pictures of one batch while its search goes on: the folder itself for the first batch
-    ever written there, batch_0001 and so on for later ones.
+    """The pictures of one batch while its search goes on, in a folder of free_folders.
 
-        before.png  masked.png  lowres.png  hats_imgs/0000.png ...  completed/0000.png ...
-        logs/hats_00.log ...  completion.gif
+    before.png  masked.png  lowres.png  hats_imgs/0000.png ...  completed/0000.png ...
+    logs/hats_00.log ...  completion.gif
     """
 
-    def __init__(self, out_dir: Path, cases: Sequence[Case], animation: Animation):
-        self.folder, self.animation = _free_folder(Path(out_dir)), animation
+    def __init__(self, folder: Path, cases: Sequence[Case], animation: Animation):
+        self.folder, self.animation = folder, animation
         self._lines: list[list[str]] = []  # of each log, not yet written
+        self._logs_mode = "w"  # once
         self._shown: int | None = None  # the step of the latest grid
         squares = np.stack([case.square for case in cases])
         known = np.stack([case.square_mask for case in cases])
@@ -120,9 +125,11 @@ class Batch:
     def _write_logs(self) -> None:
         (self.folder / "logs").mkdir(parents=True, exist_ok=True)
         for number, lines in enumerate(self._lines):
-            with (self.folder / "logs" / f"hats_{number:02d}.log").open("a") as file:
+            log = self.folder / "logs" / f"hats_{number:02d}.log"
+            with log.open(self._logs_mode) as file:
                 file.writelines(lines)
             lines.clear()
+        self._logs_mode = "a"
 
     def _write(self, name: str, squares: np.ndarray) -> None:
         codecs.write(self.folder / name, grids.grid(squares, min(COLUMNS, len(squares))))
@@ -134,13 +141,51 @@ def _blocks(means: np.ndarray, side: int) -> np.ndarray:
     return codecs.to_bytes(means).repeat(factor, axis=1).repeat(factor, axis=2)
 
 
-def _free_folder(out_dir: Path) -> Path:
+def free_folders(out_dir: Path) -> Iterator[Path]:
+    """The folders of batches to come: the folder itself, unless it has one, then batch_0001, ..."""
     if not (out_dir / "masked.png").exists():
-        return out_dir
-    number = 1
-    while (folder := out_dir / f"batch_{number:04d}").exists():
-        number += 1
-    return folder
+        yield out_dir
+    for number in count(1):
+        if not (folder := out_dir / f"batch_{number:04d}").exists():
+            yield folder
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was made of one picture, and waits to be counted: its entry in the report, the file that
+    becomes its result, and a sentence for people."""
+
+    entry: dict
+    file: Path
+    figures: str = ""
+
+
+def write(
+    out_dir: Path,
+    suffix: str,
+    case: Case,
+    name: str,
+    results: Sequence[np.ndarray],
+    settings: dict,
+    measured: dict,
+    around: geometry.Box | None = None,
+) -> Written:
+    """Write one picture's results, best first, and its mask if it has one; the result itself under
+    a name for the time being, until Results.add counts it. around: what of the picture to show
+    where results stand side by side, default all."""
+    kind = {"like": case.picture, "mask": case.mask}
+    if case.mask is not None:
+        codecs.write(out_dir / "masks" / f"{name}.png", masks.to_file(case.mask))
+    if len(results) > 1:
+        folder = out_dir / "alternatives" / name
+        for number, result in enumerate(results, start=1):
+            codecs.write(folder / f"{number}.{suffix}", result, **kind)
+        codecs.write(out_dir / "alternatives" / f"{name}.png", _sheet(results, around))
+    path = Path("results", f"{name}.{suffix}")
+    file = files.temporary(out_dir / path)
+    codecs.write(file, results[0], **kind)
+    entry = {"name": name, "result": str(path)}
+    return Written(entry | _key(case.path, settings) | measured, file)
 
 
 class Results:
@@ -148,31 +193,30 @@ class Results:
 
     The report lists every completion whose result is there; with it a second run skips what is
     done, and gives a new name to what would overwrite something else. While a run goes on, what it
-    has done is in report.jsonl, a line for each picture, so that a kill loses nothing.
+    has done is in report.jsonl, a line for each picture, so that a kill loses nothing. Entries are
+    read one by one: there may be millions.
     """
 
     def __init__(self, out_dir: Path, suffix: str):
         self.folder, self.suffix = Path(out_dir), suffix
         self._report, self._journal = self.folder / "report.json", self.folder / "report.jsonl"
-        found = {e["result"]: e for e in _read_report(self._report) + _read_journal(self._journal)}
-        self.entries = [e for result, e in found.items() if (self.folder / result).exists()]
-        self._by_input = defaultdict(list)
-        for entry in self.entries:
-            self._by_input[entry["input"]].append(entry)
+        self._done: set[bytes] = set()
+        self._names: list[str] = []
+        self._stale = not self._report.exists()  # what it says is not what is there
+        for entry, _ in self._entries():
+            self._done.add(_digest({key: entry.get(key) for key in KEY}))
+            self._names.append(entry["name"])
 
     def is_done(self, path: Path, settings: dict) -> bool:
         """Whether this file, as it is now, has been completed with these settings."""
-        key = _key(path, settings)
-        return any(
-            all(entry.get(k) == v for k, v in key.items()) for entry in self._by_input[str(path)]
-        )
+        return bool(self._done) and _digest(_key(path, settings)) in self._done
 
     def names(self, paths: Iterable[Path]) -> dict[Path, str]:
         """A name for each input that nothing else has: its stem, else its folder's before it."""
         paths = list(paths)
         stems = Counter(same_name(path.stem).casefold() for path in paths)
         written = (self.folder / "results").glob(f"*.{self.suffix}")
-        taken = [*(entry["name"] for entry in self.entries), *(file.stem for file in written)]
+        taken = [*self._names, *(file.stem for file in written)]
         given = Names(taken, room=max(len(self.suffix), len("png")) + 1)
         names = {}
         for path in paths:
@@ -182,33 +226,12 @@ class Results:
             names[path] = given.give(*candidates, numbered="{}-{}")
         return names
 
-    def write(
-        self,
-        case: Case,
-        name: str,
-        results: Sequence[np.ndarray],
-        settings: dict,
-        measured: dict,
-        around: geometry.Box | None = None,
-    ) -> Path:
-        """Write one picture's results, best first, its mask if it has one, and its entry in the
-        report; around: what of the picture to show where results stand side by side, default all.
-        """
-        kind = {"like": case.picture, "mask": case.mask}
-        if case.mask is not None:
-            codecs.write(self.folder / "masks" / f"{name}.png", masks.to_file(case.mask))
-        if len(results) > 1:
-            folder = self.folder / "alternatives" / name
-            for number, result in enumerate(results, start=1):
-                codecs.write(folder / f"{number}.{self.suffix}", result, **kind)
-            codecs.write(self.folder / "alternatives" / f"{name}.png", _sheet(results, around))
-        path = self.folder / "results" / f"{name}.{self.suffix}"
-        entry = {"name": name, "result": str(path.relative_to(self.folder))}
-        entry |= _key(case.path, settings) | measured
+    def add(self, written: Written) -> Path:
+        """Count a result: put it in its place, and its entry in the report."""
         with self._journal.open("ab", buffering=0) as journal:  # one write, which nothing tears
-            journal.write(json.dumps(entry).encode() + b"\n")
-        codecs.write(path, results[0], **kind)  # the last: it makes the entry count
-        self.entries.append(entry)
+            journal.write(json.dumps(written.entry).encode() + b"\n")
+        path = self.folder / written.entry["result"]
+        written.file.replace(path)  # the last: it makes the entry count
         return path
 
     @contextmanager
@@ -221,13 +244,39 @@ class Results:
             self._save_report()
 
     def _save_report(self) -> None:
-        with replacing(self._report) as temporary:
-            temporary.write_text(json.dumps(self.entries, indent=1) + "\n")
+        """Make the report of what is there, and remove what was never counted."""
+        files.remove_leftovers(self.folder / "results")
+        if not (self._stale or self._journal.exists()):
+            return
+        with replacing(self._report) as temporary, temporary.open("w") as file:
+            end = "[]"
+            for number, (_, text) in enumerate(self._entries()):
+                file.write(f"{',' if number else '['}\n {text}")
+                end = "\n]"
+            file.write(f"{end}\n")
         self._journal.unlink(missing_ok=True)
+        self._stale = False
+
+    def _entries(self) -> Iterator[tuple[dict, str]]:
+        """The entries whose results are there, each once, and their text as the report has it."""
+        listed = set()
+        for entry, text in _of_report(self._report):
+            if (self.folder / entry["result"]).exists():
+                listed.add(entry["result"])
+                yield entry, text
+            else:
+                self._stale = True
+        for entry in _of_journal(self._journal):
+            if entry["result"] not in listed and (self.folder / entry["result"]).exists():
+                yield entry, json.dumps(entry, indent=1).replace("\n", "\n ")
 
 
 def _key(path: Path, settings: dict) -> dict:
-    return {"input": str(path), "modified": modified(path), "settings": settings}
+    return dict(zip(KEY, (str(path), modified(path), settings), strict=True))
+
+
+def _digest(key: dict) -> bytes:
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).digest()
 
 
 def modified(path: Path) -> float | None:
@@ -235,20 +284,40 @@ def modified(path: Path) -> float | None:
     return path.stat().st_mtime if path.exists() else None
 
 
-def _read_report(path: Path) -> list[dict]:
+def _of_report(path: Path) -> Iterator[tuple[dict, str]]:
+    """The entries of a report.json, and the text of each. Raises ValueError for any other file."""
+    if not path.exists():
+        return
+    decoder = json.JSONDecoder()
     try:
-        entries = json.loads(path.read_text()) if path.exists() else []
-        if all(isinstance(e[k], str) for e in entries for k in ("name", "input", "result")):
-            return entries
+        with path.open() as file:
+            text = file.read(READ_AT_ONCE).lstrip()
+            if not text.startswith("["):
+                raise ValueError
+            text = text[1:]
+            while not (text := text.lstrip(BETWEEN_ENTRIES)).startswith("]"):
+                try:
+                    entry, end = decoder.raw_decode(text)
+                except ValueError:
+                    if not (more := file.read(READ_AT_ONCE)):
+                        raise
+                    text += more
+                    continue
+                if not all(isinstance(entry[key], str) for key in ("name", "input", "result")):
+                    raise ValueError
+                yield entry, text[:end]
+                text = text[end:]
     except (ValueError, LookupError, TypeError):
-        pass
-    raise ValueError(f"{path}: not a report of this program; move it away, or use another folder")
+        raise ValueError(
+            f"{path}: not a report of this program; move it away, or use another folder"
+        ) from None
 
 
-def _read_journal(path: Path) -> list[dict]:
+def _of_journal(path: Path) -> Iterator[dict]:
     """What a run that was killed had done; a last line without its end is dropped."""
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith(b"\n")]
+    if path.exists():
+        with path.open("rb") as lines:
+            yield from (json.loads(line) for line in lines if line.endswith(b"\n"))
 
 
 def _sheet(

@@ -1,7 +1,6 @@
 """Pictures made anew as a whole, one by one: what is done is skipped, what is bad is named, and
 what a picture's file holds besides is kept."""
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,9 +10,11 @@ import cv2
 import numpy as np
 
 import cli
-from completion.outputs import Results
+from align.cluster import Ray
+from completion.outputs import Results, Written, write
 from pictures import codecs
 
+AHEAD = 4  # pictures a worker
 # A picture's file, the picture, the name of its result -> uint8 (H, W, C), and what was measured
 Remake = Callable[[Path, codecs.Picture, str], tuple[np.ndarray, dict]]
 
@@ -27,42 +28,49 @@ class Remade:
     mask: None = None
 
 
-def run(
-    paths: Sequence[Path],
-    out_dir: Path,
-    suffix: str,
-    settings: dict,
-    remake: Remake,
-    describe: Callable[[dict], str],
-) -> tuple[int, int, int]:
-    """Make pictures anew; returns how many are new, were done before, and are bad. settings: all
-    that decides a result; describe: what was measured, for people."""
-    settings = json.loads(json.dumps(settings | {"format": suffix}))  # as a report has them
-    results = Results(out_dir, suffix)
-    remaining = [path for path in paths if not results.is_done(path, settings)]
-    names = results.names(remaining)
+@dataclass(frozen=True)
+class Job:
+    """How pictures are made anew. settings: all that decides a result, for the report, but its
+    format; describe: what was measured, for people."""
+
+    out_dir: Path
+    suffix: str
+    settings: dict
+    remake: Remake
+    describe: Callable[[dict], str]
+
+
+def run(job: Job, paths: Sequence[Path], engine: Ray | None = None) -> tuple[int, int, int]:
+    """Make pictures anew, in this process or by an engine; returns how many are new, were done
+    before, and are bad."""
+    job = replace(job, settings=job.settings | {"format": job.suffix})
+    results = Results(job.out_dir, job.suffix)
+    remaining = [path for path in paths if not results.is_done(path, job.settings)]
+    named = results.names(remaining).items()
+    each = engine.each(_remade, job, named, AHEAD) if engine else (_remade(job, n) for n in named)
     done = 0
     with results.reporting():
-        for path in remaining:
-            try:
-                picture = codecs.read_picture(path)
-                _say_what_is_lost(path, picture, suffix)
-                started = time.perf_counter()
-                pixels, measured = remake(path, picture, names[path])
-                measured["seconds"] = time.perf_counter() - started
-                written = results.write(
-                    Remade(path, _like(picture, pixels)),
-                    names[path],
-                    results=[pixels],
-                    settings=settings,
-                    measured=measured,
-                )
-            except (ValueError, OSError) as error:
-                cli.pass_over(error)
-                continue
+        for written in filter(None, each):
             done += 1
-            print(f"{written}: {describe(measured)}")
+            print(f"{results.add(written)}: {written.figures}")
     return done, len(paths) - len(remaining), len(remaining) - done
+
+
+def _remade(job: Job, named: tuple[Path, str]) -> Written | None:
+    """One picture, made anew and written under its name; None for a bad one, which is said."""
+    path, name = named
+    try:
+        picture = codecs.read_picture(path)
+        _say_what_is_lost(path, picture, job.suffix)
+        started = time.perf_counter()
+        pixels, measured = job.remake(path, picture, name)
+        measured["seconds"] = time.perf_counter() - started
+        remade = Remade(path, _like(picture, pixels))
+        written = write(job.out_dir, job.suffix, remade, name, [pixels], job.settings, measured)
+    except (ValueError, OSError) as error:
+        cli.pass_over(error)
+        return None
+    return replace(written, figures=job.describe(measured))
 
 
 def _like(picture: codecs.Picture, pixels: np.ndarray) -> codecs.Picture:

@@ -268,25 +268,30 @@ def replacing(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last: libraries choose the format by it.
-    stem = _start(path.stem, NAME_BYTES - 10 - len(os.fsencode(path.suffix)))
-    temporary = path.with_name(f".{stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    written = temporary(path)
     try:
-        yield temporary
+        yield written
         if path.is_dir():
             shutil.rmtree(path)
-        temporary.replace(path)
+        written.replace(path)
     except OSError as error:
         if error.strerror and not error.filename:
             error.filename = str(path)  # a full disk does not say what did not fit
         raise
     finally:
-        _remove(temporary)
+        _remove(written)
+
+
+def temporary(path: Path) -> Path:
+    """A path beside another that nothing has, and remove_leftovers knows."""
+    # The suffix stays last: libraries choose the format by it.
+    stem = _start(path.stem, NAME_BYTES - 10 - len(os.fsencode(path.suffix)))
+    return path.with_name(f".{stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary paths that processes killed within `replacing` left in a folder. Only
-    where no other process writes."""
+    """Remove the temporary paths that processes that were killed left in a folder. Only where no
+    other process writes."""
     for path in folder.glob(".*"):
         if re.fullmatch(r"\..+\.[0-9a-f]{8}(\.[^.]*)?", path.name):
             _remove(path)

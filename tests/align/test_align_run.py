@@ -183,7 +183,7 @@ def test_a_hundred_megapixels_stay_within_600_megabytes(photograph, tmp_path):
     code = (
         "import json, sys; from align import run; from pathlib import Path\n"
         "job = run.Job(Path(sys.argv[1]), 'huge', Path(sys.argv[2]), 'face')\n"
-        "print(json.dumps(run.align_picture(job, run.Settings())))\n"
+        "print(json.dumps(run.align_picture(run.Settings(), job)))\n"
         "print(Path('/proc/self/status').read_text())"
     )
     answer = subprocess.run(

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from align import run
+from align.cluster import Ray
 from data.drawn import drawn_faces
 from pictures import codecs
 
@@ -113,7 +114,7 @@ def test_without_ray(tmp_path, monkeypatch):
     codecs.write(tmp_path / "in" / "a.png", np.zeros((20, 20, 3), np.uint8))
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ValueError, match="pip install -r requirements-ray.txt"):
-        list(run.align(tmp_path / "in", tmp_path / "out", run.Settings(), engine="ray"))
+        list(run.align(tmp_path / "in", tmp_path / "out", run.Settings(), engine=Ray()))
 
 
 @pytest.mark.parametrize(

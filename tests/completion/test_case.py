@@ -9,7 +9,7 @@ from PIL import Image
 from align import geometry
 from completion.case import Hole, points_matrix, prepare, square_matrix
 from completion.finish import finish, square_result
-from completion.folder import Waiting
+from completion.waiting import Waiting
 from data.drawn import drawn_faces
 from pictures import blend, codecs, masks
 

@@ -14,7 +14,7 @@ from PIL import Image
 from align import landmarks
 from completion.case import Hole, beyond, place, place_all, prepare
 from completion.finish import finish, finish_all
-from completion.outputs import Results
+from completion.outputs import Results, write
 from data.drawn import drawn_faces
 from pictures import codecs, files, masks
 
@@ -166,7 +166,7 @@ def test_any_name_that_a_file_system_holds_gets_a_result(tmp_path, name):
     given = made.names([path])[path]
     assert given == name
     with made.reporting():
-        made.write(case, given, results=[PIXELS], settings={}, measured={})
+        made.add(write(tmp_path / "out", "png", case, given, [PIXELS], settings={}, measured={}))
     assert results(tmp_path / "out").is_done(path, {})
 
 

@@ -1,0 +1,169 @@
+"""complete.py and translate.py --engine ray: what one process makes, file for file, whoever dies on
+the way."""
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from calling import FEW, write
+from lively import lively, saved
+from one_pass import pix2pix, shaken
+from processes import ROOT, without_tensorflow
+
+NEEDS_RAY = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="pip install -r requirements-ray.txt"
+)
+COUNT, BATCH = 26, 3
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A folder with pictures, of which one is none, and models."""
+    folder = tmp_path_factory.mktemp("place")
+    write(folder / "in", COUNT, size=24)
+    (folder / "in" / "face007.png").write_text("no picture")
+    saved(folder / "prior", lively())
+    shaken(pix2pix(damage="noise", guide="none")).state.save(folder / "mender")
+    return folder
+
+
+SCRIPTS = {
+    "complete.py": ("--checkpointDir", "prior", *FEW, "--batch-size", BATCH, "--alternatives", 2),
+    "translate.py": ("--checkpointDir", "mender"),
+}
+
+
+def started(place: Path, script: str, out: str, *flags) -> subprocess.Popen:
+    words = [script, "in", "--outDir", out, *SCRIPTS[script], *flags]
+    command = [sys.executable, str(ROOT / words[0]), *map(str, words[1:])]
+    return subprocess.Popen(command, cwd=place, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def ended(process: subprocess.Popen) -> tuple[str, list[str]]:
+    """The last line of standard output, and what of standard error the program says."""
+    output, error = (text.decode() for text in process.communicate())
+    assert process.returncode == 1, error
+    told = [line for line in error.splitlines() if line.startswith("passed over")]
+    return output.splitlines()[-1], told
+
+
+def contents(out: Path) -> dict[str, object]:
+    found = {str(p.relative_to(out)): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    return found | {"report.json": entries(out)}
+
+
+def entries(out: Path) -> list[dict]:
+    return [
+        {key: value for key, value in entry.items() if key != "seconds"}
+        for entry in json.loads((out / "report.json").read_text())
+    ]
+
+
+@pytest.fixture(scope="module")
+def expected(place):
+    """By script what one process writes and says."""
+    found = {}
+    for script in SCRIPTS:
+        said = ended(started(place, script, f"one-{script}"))
+        found[script] = contents(place / f"one-{script}"), said[1]
+    return found
+
+
+@contextmanager
+def two_machines():
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        yield cluster, cluster.add_node(num_cpus=1)
+    finally:
+        cluster.shutdown()
+
+
+def wait_for(found, process: subprocess.Popen):
+    while not (value := found()):
+        assert process.poll() is None, "it was to be killed on the way"
+        time.sleep(0.01)
+    return value
+
+
+def workers(place: Path) -> list[int]:
+    """The processes of Ray's that work in a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            name = (process / "cmdline").read_bytes()
+            if name.startswith(b"ray::") and os.readlink(process / "cwd") == str(place):
+                found.append(int(process.name))
+        except OSError:  # it has ended
+            continue
+    return found
+
+
+def done(out: Path) -> int:
+    journal = out / "report.jsonl"
+    return journal.read_bytes().count(b"\n") if journal.exists() else 0
+
+
+@NEEDS_RAY
+@pytest.mark.slow
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_worker_and_a_machine_of_two_are_killed(script, place, expected):
+    out = place / f"machine-{script}"
+    with two_machines() as (cluster, other):
+        process = started(place, script, out.name, "--engine", "ray", "--address", cluster.address)
+        os.kill(wait_for(lambda: workers(place), process)[0], signal.SIGKILL)
+        wait_for(lambda: done(out) >= BATCH, process)
+        cluster.remove_node(other, allow_graceful=False)
+        _, told = ended(process)
+    assert contents(out) == expected[script][0]
+    assert told == expected[script][1] and len(told) == 1
+
+
+@NEEDS_RAY
+@pytest.mark.slow
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_command_is_killed_and_run_again(script, place, expected):
+    out = place / f"command-{script}"
+    flags = ("--engine", "ray", "--workers", 2)
+    process = started(place, script, out.name, *flags)
+    wait_for(lambda: done(out) >= BATCH, process)
+    process.kill()
+    process.communicate()
+    kept = [p for e in journal(out) if (p := out / e["result"]).exists()]
+    before = {path: path.stat().st_mtime_ns for path in kept}
+    assert before
+    said, _ = ended(started(place, script, out.name, *flags))
+    assert f"{len(before)} done before, 1 passed over" in said
+    assert all(path.stat().st_mtime_ns == then for path, then in before.items())
+    found, whole = contents(out), expected[script][0]
+    assert found.keys() >= whole.keys()
+    parts = ("results/", "masks/", "alternatives/")
+    assert all(found[name] == whole[name] for name in whole if name.startswith(parts))
+    assert not [name for name in found if Path(name).name.startswith(".")]
+    said, _ = ended(started(place, script, out.name, *flags))
+    assert f"{COUNT - 1} done before" in said and contents(out) == found
+
+
+def journal(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "report.jsonl").read_bytes().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("flags", "idle"),
+    [
+        (("--address", "auto"), "--address"),
+        (("--engine", "ray", "--address", "auto", "--workers", "2"), "--workers"),
+        (("--engine", "ray", "--preview"), "--engine ray"),
+    ],
+)
+def test_flags_that_would_change_nothing(flags, idle, tmp_path):
+    done = without_tensorflow(ROOT / "complete.py", "in", *flags, cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.startswith(f"error: {idle} has no effect")
