@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 WORKERS_HAVE = {
     "PYTHONPATH": str(ROOT),
     "TF_NUM_INTRAOP_THREADS": "1",  # there is a worker for each core; results do not depend on it
+    "OMP_NUM_THREADS": "1",
     "TQDM_DISABLE": "1",
 }
 Item, Done = TypeVar("Item"), TypeVar("Done")

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Completion: how soon preset best is where the original's search ends, and how good it is.
 
-    bench/complete.py [FACES] --checkpoint-dir FOLDER
+    bench/complete.py [FACES] --checkpoint-dir FOLDER --network FOLDER
+    bench/complete.py --cold [FACES]        what one picture and sixteen cost, by every method
     bench/complete.py --count 8 --iterations 100 --singles 1       a short check
 
 The measure of speed is the plain contextual loss, mean over the faces, that preset original has
@@ -9,11 +10,20 @@ after its iterations: seconds until best's search has it too, starts included, f
 starts as they are cached (fitting them is timed by itself). Best weighs the known pixels by their
 nearness to the hole, is guided within it, and stops early: it is after another loss. For this
 comparison it is given the plain one and as many steps as it takes. The table of quality has best as
-it is.
+it is, and the network, which completes in one pass.
+
+What a picture costs is the processor's time, user's and system's, of a process that starts anew,
+and of the same pictures completed once more by it; its files are written, too.
 """
 
 import argparse
+import contextlib
+import io
+import multiprocessing
+import os
+import resource
 import sys
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -23,6 +33,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
+os.environ["TQDM_DISABLE"] = "1"
 
 import cli  # noqa: E402
 
@@ -32,8 +43,12 @@ QUALITY = ("hole_psnr", "hole_ssim", "seam")
 
 def main() -> None:
     options = parser().parse_args()
+    if options.cold:
+        print_cold(options)
+        return
     cli.import_tensorflow()
 
+    import completion
     from completion.options import PRESETS, with_changes
     from completion.searching import Searching
     from measuring import gallery
@@ -58,15 +73,72 @@ def main() -> None:
     singles = [case for case in gallery.spread(cases, options.singles)]
     compare_singles(completer, singles, original=original, best=plain, wanted=15)
     compare_iterations(completer, cases[0], options.rounds)
-    best = deque(completer.complete(cases, PRESETS["best"]), maxlen=1)[0]
-    print_quality(
-        pictures,
-        cases,
-        {
-            "original": (ended, original.blend),
-            "best": (best.generated, PRESETS["best"].blend),
-        },
-    )
+    best = PRESETS["best"]
+    rows = {
+        "original": (ended, original.blend),
+        "best": (_last(completer, cases, best), best.blend),
+    }
+    network = completion.restore(options.network, "network", warn=print)
+    sizes = (model.config.image_size, model.config.channels)
+    if (network.size, network.channels) == sizes:  # it is given the same squares
+        for fidelity in (0.0, 1.0):
+            asked = network.checked(with_changes(best, {"fidelity": fidelity}))
+            _last(network, cases, asked)  # traced
+            started = time.perf_counter()
+            rows[f"network, fidelity {fidelity:g}"] = _last(network, cases, asked), best.blend
+            seconds = time.perf_counter() - started
+            print(f"{len(cases)} faces: network, fidelity {fidelity:g}, {seconds:.2f} s")
+    print_quality(pictures, cases, rows)
+
+
+def _last(completer, cases: Sequence, options) -> np.ndarray:
+    """What a completion comes to, (N, S, S, C)."""
+    return deque(completer.complete(cases, options), maxlen=1)[0].generated
+
+
+def print_cold(options: argparse.Namespace) -> None:
+    """A row for every method: seconds of a processor for one picture and sixteen, and memory."""
+    ways = {
+        "search": (options.checkpoint_dir, "search", 1),
+        "one pass, TensorFlow": (options.network, "network", 1),
+        "one pass, ONNX Runtime": (options.onnx, "network", 1),
+        "both, 4 alternatives": (options.network, "both", 4),
+    }
+    print("| method | one, cold | warm | MB | sixteen, cold | warm | MB |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for name, (folder, method, alternatives) in ways.items():
+        if not folder.exists():
+            print(f"{name}: no {folder}", file=sys.stderr)
+            continue
+        cells = []
+        for count in (1, 16):
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                arguments = (options.faces, folder, method, alternatives, count)
+                cells += pool.apply(measured, arguments)
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+def measured(faces: Path, folder: Path, method: str, alternatives: int, count: int) -> list[str]:
+    """Of a process that has just started: its seconds until so many pictures are completed, those
+    for the same once more, and its peak memory in MB."""
+    import completion
+    from completion.case import Hole
+    from completion.folder import Job, run
+    from completion.options import PRESETS, with_changes
+    from measuring import gallery
+    from pictures import files
+
+    completer = completion.restore(folder, method)
+    asked = with_changes(PRESETS["best"], {"alternatives": alternatives})
+    paths = gallery.spread(files.find([faces]), count)
+    seconds, before = [], 0.0
+    with tempfile.TemporaryDirectory() as out, contextlib.redirect_stdout(io.StringIO()):
+        for name in ("cold", "warm"):
+            job = Job(completer, completer.checked(asked), Hole("center"), Path(out, name))
+            assert run(job, paths) == (count, 0, 0)
+            seconds.append(f"{time.process_time() - before:.1f}")
+            before = time.process_time()
+    return [*seconds, f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000:.0f}"]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -89,6 +161,10 @@ def parser() -> argparse.ArgumentParser:
         default=ROOT / "models" / "faces64",
         help="(%(default)s)",
     )
+    for name, folder in (("network", "faces-pix2pix"), ("onnx", "faces-onnx")):
+        folder = ROOT / "models" / folder
+        cli.flag(parser, f"--{name}", type=Path, default=folder, help="(%(default)s)")
+    cli.flag(parser, "--cold", action="store_true", help="what pictures cost, and nothing else")
     cli.flag(parser, "--count", type=cli.positive_int, default=64, help="faces (%(default)s)")
     cli.flag(
         parser,

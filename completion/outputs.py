@@ -20,7 +20,7 @@ from pictures.averages import block_means
 from pictures.files import Names, real, replacing, same_name
 
 LOG_LINES = 100  # of an image that wait to be written
-KEY = ("input", "modified", "settings")  # what of an entry says whether its picture is done
+KEY = ("input", "modified", "settings")
 READ_AT_ONCE, BETWEEN_ENTRIES = 2**16, ", \n\t\r"  # of a report
 WRITTEN = (
     "results",
@@ -41,28 +41,31 @@ def inputs(given: Sequence[Path], out_dir: Path, others: Sequence[Path] = ()) ->
     """The pictures that are given, or lie in folders that are: of those found in folders, all but
     what completions into out_dir have written and what is, or lies in, `others`. ValueError for a
     folder without any."""
-    kept = {}
+    kept, out = {}, real(out_dir)
     for place in given:
-        found = files.find([place])
+        found = {real(path): path for path in files.find([place])}
         if place.is_dir():
-            left_out = {files.real(p) for p in others}
-            left_out = {p for p in left_out if files.real(place) in p.parents}
-            if not is_output(place / "any", out_dir):
-                found = [p for p in found if not is_output(p, out_dir)]
-            found = [p for p in found if not {files.real(p), *files.real(p).parents} & left_out]
+            left_out = {real(other) for other in others}
+            left_out = {file for file in left_out if real(place) in file.parents}
+            within = is_output(real(place) / "any", out)
+            found = {
+                file: path
+                for file, path in found.items()
+                if (within or not is_output(file, out))
+                and not (left_out and {file, *file.parents} & left_out)
+            }
             if not found:
                 raise ValueError(f"{place}: no pictures but masks and earlier results")
-        for path in found:
-            kept.setdefault(files.real(path), path)
+        for file, path in found.items():
+            kept.setdefault(file, path)
     return list(kept.values())
 
 
-def is_output(path: Path, out_dir: Path) -> bool:
-    """Whether a picture is one that completions into out_dir have written."""
-    try:
-        first = real(path).relative_to(real(out_dir)).parts[0]
-    except ValueError:
+def is_output(file: Path, out: Path) -> bool:
+    """Whether a picture is one that completions into a folder have written; paths without links."""
+    if not file.is_relative_to(out) or file == out:
         return False
+    first = file.relative_to(out).parts[0]
     return first in WRITTEN or first.startswith("batch_")
 
 
@@ -185,7 +188,7 @@ def write(
     file = files.temporary(out_dir / path)
     codecs.write(file, results[0], **kind)
     entry = {"name": name, "result": str(path)}
-    return Written(entry | _key(case.path, settings) | measured, file)
+    return Written(entry | key(case.path, settings) | measured, file)
 
 
 class Results:
@@ -204,12 +207,12 @@ class Results:
         self._names: list[str] = []
         self._stale = not self._report.exists()  # what it says is not what is there
         for entry, _ in self._entries():
-            self._done.add(_digest({key: entry.get(key) for key in KEY}))
+            self._done.add(_digest({name: entry.get(name) for name in KEY}))
             self._names.append(entry["name"])
 
     def is_done(self, path: Path, settings: dict) -> bool:
         """Whether this file, as it is now, has been completed with these settings."""
-        return bool(self._done) and _digest(_key(path, settings)) in self._done
+        return bool(self._done) and _digest(key(path, settings)) in self._done
 
     def names(self, paths: Iterable[Path]) -> dict[Path, str]:
         """A name for each input that nothing else has: its stem, else its folder's before it."""
@@ -271,12 +274,13 @@ class Results:
                 yield entry, json.dumps(entry, indent=1).replace("\n", "\n ")
 
 
-def _key(path: Path, settings: dict) -> dict:
+def key(path: Path, settings: dict) -> dict:
+    """What of an entry says whether a picture is done."""
     return dict(zip(KEY, (str(path), modified(path), settings), strict=True))
 
 
-def _digest(key: dict) -> bytes:
-    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).digest()
+def _digest(given: dict) -> bytes:
+    return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).digest()
 
 
 def modified(path: Path) -> float | None:

@@ -1,5 +1,6 @@
 """Running a one-pass network, whatever computes it. Nothing here needs TensorFlow."""
 
+import os
 from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
@@ -82,6 +83,7 @@ def _session(path: Path) -> "InferenceSession":
         ) from None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is raised
+    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", 0))  # 0: one for each core
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # it burns processors
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -144,7 +144,6 @@ def test_the_command_is_killed_and_run_again(script, place, expected):
     assert f"{len(before)} done before, 1 passed over" in said
     assert all(path.stat().st_mtime_ns == then for path, then in before.items())
     found, whole = contents(out), expected[script][0]
-    assert found.keys() >= whole.keys()
     parts = ("results/", "masks/", "alternatives/")
     assert all(found[name] == whole[name] for name in whole if name.startswith(parts))
     assert not [name for name in found if Path(name).name.startswith(".")]
