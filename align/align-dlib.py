@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import cli  # noqa: E402
-from align import cluster, geometry, manifest, run  # noqa: E402
+from align import cluster, geometry, manifest, paste, run  # noqa: E402
 from pictures import files, masks  # noqa: E402
 
 SHOWN_FAILURES = 10
@@ -161,8 +161,6 @@ def align(args: argparse.Namespace) -> int:
 
 
 def unalign(args: argparse.Namespace) -> int:
-    from align import paste  # SciPy is slow to load, and no worker of align needs it
-
     written, bad = 0, []
 
     def pass_over(error: ValueError) -> None:

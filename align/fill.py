@@ -68,26 +68,46 @@ def _membrane(mismatch: Piece, hole: np.ndarray) -> np.ndarray:
 
 def _coarse_correction(mismatch: Piece, hole: np.ndarray, block: int, method: str) -> np.ndarray:
     """What blending adds in the hole, (pixels, C), by way of means over blocks of pixels."""
-    from scipy.ndimage import distance_transform_edt  # which only large holes need
-
     field = _block_field(mismatch, hole, block=block, method=method)
     reach = 2 * block  # over which fine detail fades out
 
     def correction(box: Box) -> np.ndarray:
         wide = wider(box, reach + 1, hole.shape)
-        part = cut(hole, wide)
         smooth = _enlarged(field, wide, block)
-        if part.all():
-            found = smooth
-        else:
-            distance, (rows, columns) = distance_transform_edt(part, return_indices=True)
-            fine = mismatch(wide) - smooth
-            weight = np.clip(1 - (distance - 1) / reach, 0, 1)[..., None]
-            found = smooth + weight * fine[rows, columns]
+        fine = mismatch(wide) - smooth
+        there, nearest, distance = nearest_known(cut(hole, wide), reach + 1)
+        smooth[there] += (1 - (distance - 1) / reach)[:, None] * fine[nearest]
         left, top = box[0] - wide[0], box[1] - wide[1]
-        return found[top : top + box[3] - box[1], left : left + box[2] - box[0]]
+        return smooth[top : top + box[3] - box[1], left : left + box[2] - box[0]]
 
     return _gathered(correction, hole)
+
+
+Places = tuple[np.ndarray, np.ndarray]  # rows and columns, each (N,)
+
+
+def nearest_known(hole: np.ndarray, reach: int) -> tuple[Places, Places, np.ndarray]:
+    """The pixels of a hole, bool (H, W), that have a known one within `reach`, where the nearest
+    is, of several the first by rows, and how far, (N,)."""
+    deltas = np.arange(-reach, reach + 1)
+    offsets = np.stack(np.meshgrid(deltas, deltas, indexing="ij"), axis=-1).reshape(-1, 2)
+    squares = (offsets**2).sum(axis=1)
+    nearby = cv2.distanceTransform(np.uint8(hole), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) < reach + 1
+    rows, columns = np.nonzero(hole & nearby)
+    known = np.pad(~hole, reach)
+    found = np.full(len(rows), -1)  # numbers of offsets
+    left = np.arange(len(rows))
+    for number in np.argsort(squares, kind="stable"):
+        if squares[number] > reach**2 or not len(left):
+            break
+        row, column = offsets[number] + reach
+        is_known = known[rows[left] + row, columns[left] + column]
+        found[left[is_known]] = number
+        left = left[~is_known]
+    within = found >= 0
+    rows, columns, found = rows[within], columns[within], found[within]
+    nearest = rows + offsets[found, 0], columns + offsets[found, 1]
+    return (rows, columns), nearest, np.sqrt(squares[found])
 
 
 def _block_field(mismatch: Piece, hole: np.ndarray, block: int, method: str) -> np.ndarray:

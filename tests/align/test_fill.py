@@ -52,10 +52,24 @@ def filled_whole(pair, hole: np.ndarray, method: str, block: int) -> np.ndarray:
     size = (field.shape[1] * block, field.shape[0] * block)
     smooth = cv2.resize(field, size, interpolation=cv2.INTER_LINEAR)[:SIZE, :SIZE]
     fine = np.where(hole[..., None], 0, mismatch - smooth)
-    distance, (rows, columns) = distance_transform_edt(hole, return_indices=True)
+    distance = distance_transform_edt(hole)
     weight = np.clip(1 - (distance[hole] - 1) / (2 * block), 0, 1)[:, None]
-    values = generated[hole] + smooth[hole] + weight * fine[rows[hole], columns[hole]]
+    there, nearest, _ = fill.nearest_known(hole, 2 * block + 1)
+    edge = np.zeros_like(fine)
+    edge[there] = fine[nearest]
+    values = generated[hole] + smooth[hole] + weight * edge[hole]
     return np.clip(values, -1, 1)
+
+
+@pytest.mark.parametrize("hole", HOLES.values(), ids=HOLES)
+def test_the_nearest_known_pixels(hole):
+    distance = distance_transform_edt(hole)
+    there, nearest, found = fill.nearest_known(hole, 9)
+    expected = hole & (distance <= 9)
+    assert expected[there].all() and len(found) == expected.sum()
+    np.testing.assert_allclose(found, distance[there])
+    assert not hole[nearest].any()
+    np.testing.assert_allclose(np.hypot(*np.subtract(there, nearest)), found)
 
 
 @pytest.mark.parametrize("method", blend.METHODS)

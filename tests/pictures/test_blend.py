@@ -79,14 +79,13 @@ def test_poisson_equals_a_dense_solve(name):
 
 
 @pytest.mark.parametrize("name", HOLES)
-def test_multigrid_equals_the_direct_solve(name):
+def test_multigrid_finds_the_solution(name):
     hole = np.kron(HOLES[name], np.ones((7, 7))) > 0
     matrix = blend.laplacian(hole)
-    right = np.random.default_rng(0).normal(size=(hole.sum(), 3))
-    right = matrix @ (right / np.abs(right).max())  # a right side whose solution is known
-    solution = blend.multigrid(matrix, *np.nonzero(hole))(right)
+    solution = np.random.default_rng(0).normal(size=(hole.sum(), 3))
+    solution /= np.abs(solution).max()
     cycle = blend.multigrid(matrix, *np.nonzero(hole), direct_unknowns=20)
-    found = blend.conjugate_gradients(matrix, right, cycle)
+    found = blend.conjugate_gradients(matrix, matrix @ solution, cycle)
     np.testing.assert_allclose(found, solution, atol=1e-3)
 
 
