@@ -17,6 +17,9 @@ from lively import lively, saved
 from one_pass import pix2pix, shaken
 from processes import ROOT, without_tensorflow
 
+import export
+from training import checkpoint
+
 NEEDS_RAY = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="pip install -r requirements-ray.txt"
 )
@@ -31,18 +34,25 @@ def place(tmp_path_factory) -> Path:
     (folder / "in" / "face007.png").write_text("no picture")
     saved(folder / "prior", lively())
     shaken(pix2pix(damage="noise", guide="none")).state.save(folder / "mender")
+    shaken(pix2pix()).state.save(folder / "network")
+    export.export(
+        folder / "network", checkpoint.load(folder / "network"), folder / "exported", "onnx"
+    )
     return folder
 
 
-SCRIPTS = {
-    "complete.py": ("--checkpointDir", "prior", *FEW, "--batch-size", BATCH, "--alternatives", 2),
-    "translate.py": ("--checkpointDir", "mender"),
+IN_BATCHES = ("--batch-size", BATCH, "--alternatives", 2)
+COMMANDS = {
+    "search": ("complete.py", "--checkpointDir", "prior", *FEW, *IN_BATCHES),
+    "network": ("complete.py", "--checkpointDir", "exported", *IN_BATCHES),
+    "mending": ("translate.py", "--checkpointDir", "mender"),
 }
 
 
-def started(place: Path, script: str, out: str, *flags) -> subprocess.Popen:
-    words = [script, "in", "--outDir", out, *SCRIPTS[script], *flags]
-    command = [sys.executable, str(ROOT / words[0]), *map(str, words[1:])]
+def started(place: Path, name: str, out: str, *flags) -> subprocess.Popen:
+    script, *own = COMMANDS[name]
+    words = ["in", "--outDir", out, *own, *flags]
+    command = [sys.executable, str(ROOT / script), *map(str, words)]
     return subprocess.Popen(command, cwd=place, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
@@ -68,11 +78,11 @@ def entries(out: Path) -> list[dict]:
 
 @pytest.fixture(scope="module")
 def expected(place):
-    """By script what one process writes and says."""
+    """What one process writes and says by each command."""
     found = {}
-    for script in SCRIPTS:
-        said = ended(started(place, script, f"one-{script}"))
-        found[script] = contents(place / f"one-{script}"), said[1]
+    for name in COMMANDS:
+        said = ended(started(place, name, f"one-{name}"))
+        found[name] = contents(place / f"one-{name}"), said[1]
     return found
 
 
@@ -114,40 +124,40 @@ def done(out: Path) -> int:
 
 @NEEDS_RAY
 @pytest.mark.slow
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_a_worker_and_a_machine_of_two_are_killed(script, place, expected):
-    out = place / f"machine-{script}"
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_worker_and_a_machine_of_two_are_killed(name, place, expected):
+    out = place / f"machine-{name}"
     with two_machines() as (cluster, other):
-        process = started(place, script, out.name, "--engine", "ray", "--address", cluster.address)
+        process = started(place, name, out.name, "--engine", "ray", "--address", cluster.address)
         os.kill(wait_for(lambda: workers(place), process)[0], signal.SIGKILL)
         wait_for(lambda: done(out) >= BATCH, process)
         cluster.remove_node(other, allow_graceful=False)
         _, told = ended(process)
-    assert contents(out) == expected[script][0]
-    assert told == expected[script][1] and len(told) == 1
+    assert contents(out) == expected[name][0]
+    assert told == expected[name][1] and len(told) == 1
 
 
 @NEEDS_RAY
 @pytest.mark.slow
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_the_command_is_killed_and_run_again(script, place, expected):
-    out = place / f"command-{script}"
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_command_is_killed_and_run_again(name, place, expected):
+    out = place / f"command-{name}"
     flags = ("--engine", "ray", "--workers", 2)
-    process = started(place, script, out.name, *flags)
+    process = started(place, name, out.name, *flags)
     wait_for(lambda: done(out) >= BATCH, process)
     process.kill()
     process.communicate()
     kept = [p for e in journal(out) if (p := out / e["result"]).exists()]
     before = {path: path.stat().st_mtime_ns for path in kept}
     assert before
-    said, _ = ended(started(place, script, out.name, *flags))
+    said, _ = ended(started(place, name, out.name, *flags))
     assert f"{len(before)} done before, 1 passed over" in said
     assert all(path.stat().st_mtime_ns == then for path, then in before.items())
-    found, whole = contents(out), expected[script][0]
+    found, whole = contents(out), expected[name][0]
     parts = ("results/", "masks/", "alternatives/")
     assert all(found[name] == whole[name] for name in whole if name.startswith(parts))
     assert not [name for name in found if Path(name).name.startswith(".")]
-    said, _ = ended(started(place, script, out.name, *flags))
+    said, _ = ended(started(place, name, out.name, *flags))
     assert f"{COUNT - 1} done before" in said and contents(out) == found
 
 
