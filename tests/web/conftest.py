@@ -22,7 +22,6 @@ from visiting import SECONDS  # noqa: E402
 
 from pictures import codecs  # noqa: E402
 
-ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium")
 # Nothing of the browser's own leaves the machine; WebGL, which the editor draws with, in software.
 BROWSER_FLAGS = """--no-sandbox --disable-gpu --enable-unsafe-swiftshader --disable-quic
@@ -65,7 +64,7 @@ def server(model, network, mender, tmp_path_factory) -> Server:
     port = free_port()
     flags = ["--checkpoint", model, network, mender, "--port", port, "--max-waiting", 10]
     process = subprocess.Popen(
-        [sys.executable, ROOT / "web" / "app.py", *map(str, flags)],
+        [sys.executable, Path(__file__).with_name("serving.py"), *map(str, flags)],
         cwd=places["work"],
         env=os.environ | {k: str(v) for k, v in places.items()},
         stdout=subprocess.PIPE,
@@ -81,6 +80,16 @@ def server(model, network, mender, tmp_path_factory) -> Server:
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def hold(server):
+    """hold(N) has searches for alternative N, from 0, wait until the end of the test, or until they
+    are stopped or left."""
+    folder = server.folder / "work"
+    yield lambda draw=0: (folder / f"held-{draw}").touch()
+    for file in folder.glob("held-*"):
+        file.unlink()
 
 
 def free_port() -> int:

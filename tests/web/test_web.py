@@ -52,7 +52,9 @@ def test_documented_client_does_what_complete_py_does(
     assert (codecs.read(names["mask"], 1) == codecs.read(mask_file, 1)).all()
 
 
-def test_a_queue_is_served_in_order_says_busy_and_forgets_who_leaves(visit, server, photograph):
+def test_a_queue_is_served_in_order_says_busy_and_forgets_who_leaves(
+    visit, server, photograph, hold
+):
     from gradio_client import Client, handle_file
 
     page, late = visit(), visit()
@@ -60,8 +62,8 @@ def test_a_queue_is_served_in_order_says_busy_and_forgets_who_leaves(visit, serv
         upload(each, photograph)
         each.get_by_label("Built-in", exact=True).check()
         each.locator("#shown img").wait_for()
-    # One holds the model with a search that would outlast the test.
-    settings(page, Steps=5000, Alternatives=6)
+    hold()  # by a search of the first visitor, which ends when she leaves
+    settings(page, Steps=20)
     client, jobs = Client(server.url, verbose=False), []
     click(page, "Complete")
     wait_for_status(page, "Step")
