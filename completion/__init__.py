@@ -111,15 +111,19 @@ def restore(
     folder: Path | str,
     method: str | None = None,
     warn: Callable[[str], None] = lambda message: None,
+    kept: dict[Path, Completer] | None = None,
 ) -> Completer:
     """The completer that a model folder holds, ours or of TensorFlow 1.
 
     method: one of METHODS; default what the model is made for. Of a network, "search" takes the
     prior that its folder names, and "both" the network with alternatives that the prior finds. An
-    export as ONNX completes by ONNX Runtime. Raises ValueError where there is none. TensorFlow is
-    not imported before it is needed to complete.
+    export as ONNX completes by ONNX Runtime. kept: completers by their folders, whose networks are
+    not restored twice; those restored now are added. Raises ValueError where there is none.
+    TensorFlow is not imported before it is needed to complete.
     """
+    kept = {} if kept is None else kept
     saved = checkpoint.load(folder, warn, exported="onnx")
+    place = saved.path.resolve()
     if method not in (None, *METHODS):
         raise ValueError(f"method is {method!r}; choose from {', '.join(METHODS)}")
     if saved.kind == "dcgan":
@@ -132,7 +136,7 @@ def restore(
             )
         if saved.exported:
             raise ValueError(f"{saved.path}: a search takes the model that this was exported from")
-        return Searching.of_checkpoint(saved)
+        return kept.setdefault(place, Searching.of_checkpoint(saved))
     if saved.kind == "pix2pix":
         if (damage := saved.config.get("damage", "hole")) != "hole":
             raise ValueError(
@@ -140,10 +144,11 @@ def restore(
             )
         from completion.one_pass import OnePass
 
-        prior = None
-        if method in ("search", "both"):
-            prior = restore(_prior(saved, Path(folder), method), "search")
-        return prior if method == "search" else OnePass.of_checkpoint(saved, prior)
+        network = kept.setdefault(place, OnePass.of_checkpoint(saved))
+        if method not in ("search", "both"):
+            return network
+        prior = restore(_prior(saved, Path(folder), method), "search", kept=kept)
+        return prior if method == "search" else network.advised(prior)
     raise ValueError(
         f"{saved.path}: a model of kind {saved.kind!r} completes no pictures; "
         f"choose one of kind {', '.join(dict.fromkeys(METHODS.values()))}"

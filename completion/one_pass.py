@@ -1,5 +1,6 @@
 """The second way to complete: a network that has learned to fill holes, in one pass."""
 
+import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
@@ -41,9 +42,9 @@ class OnePass:
         linear: LinearModel | None,
         fingerprint: Callable[[], str],
         restore: Callable[[], "Pix2Pix | Exported"],
-        prior: Completer | None = None,
     ):
-        self.path, self.linear, self.prior = path, linear, prior
+        self.path, self.linear = path, linear
+        self.prior: Completer | None = None
         self.size, self.channels = config.image_size, config.channels
         self.draws = linear is not None and config.guide == "linear"
         self._told = config.network != "paper"  # of fidelity
@@ -66,14 +67,12 @@ class OnePass:
         )
 
     @classmethod
-    def of_checkpoint(cls, saved: checkpoint.Checkpoint, prior: Completer | None = None) -> Self:
+    def of_checkpoint(cls, saved: checkpoint.Checkpoint) -> Self:
         # What is kept refers to none of the arrays: the model has them anew.
         path, exported = saved.path, saved.exported
         fingerprint = saved.config.get("fingerprint") or checkpoint.fingerprint(
             saved.weights | saved.linear
         )
-        if prior:
-            fingerprint += f"-{prior.fingerprint()}"
 
         def restore() -> "Pix2Pix | Exported":
             if exported:
@@ -89,8 +88,14 @@ class OnePass:
             linear=LinearModel.from_arrays(saved.linear) if saved.linear else None,
             fingerprint=lambda: fingerprint,
             restore=restore,
-            prior=prior,
         )
+
+    def advised(self, prior: Completer) -> Self:
+        """The same network, with alternatives that the prior finds."""
+        other = copy.copy(self)
+        other.prior, other._restore = prior, lambda: self.model
+        other.fingerprint = lambda: f"{self.fingerprint()}-{prior.fingerprint()}"
+        return other
 
     @cached_property
     def model(self) -> "Pix2Pix | Exported":

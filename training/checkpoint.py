@@ -176,11 +176,7 @@ def default_folders(kind: str | None = None, pixels: float = math.inf) -> list[P
     """Where models are when none is named: what was trained here, then what ships, last what is
     larger than the pictures, of so many pixels a side; kind: of that kind alone. Those that undo
     other damage than holes are left out. Raises ValueError where there is none."""
-
-    def excess(path: Path) -> float:
-        return max(config_of(path).get("image_size", 64) - pixels, 0)
-
-    places = [*map(Path, TRAINED), *sorted(SHIPPED, key=excess)]
+    places = [*map(Path, TRAINED), *sorted(SHIPPED, key=lambda path: excess(path, pixels))]
 
     def serves(path: Path) -> bool:
         config = config_of(path)
@@ -196,6 +192,11 @@ def default_folders(kind: str | None = None, pixels: float = math.inf) -> list[P
             "train-pix2pix.py or train-dcgan.py, or name its folder with --checkpoint-dir"
         )
     return found
+
+
+def excess(folder: Path, pixels: float) -> float:
+    """Pixels a side that a model has more than pictures of so many a side."""
+    return max(config_of(folder).get("image_size", 64) - pixels, 0)
 
 
 def config_of(folder: Path) -> dict:

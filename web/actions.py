@@ -1,8 +1,10 @@
 """What each click of the page does: values of its components in, their new values out."""
 
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,6 +14,7 @@ import numpy as np
 from completion import Completer
 from completion.case import Case, Hole
 from completion.options import Options
+from pictures import codecs, decoding
 from web import studio
 from web.models import Models
 from web.safety import Limits, check
@@ -65,32 +68,44 @@ def warn(error: ValueError, title: str = "Not possible") -> None:
     gr.Warning(str(error), title=title)
 
 
+@dataclass
+class Run:
+    """A completion that was asked for. over: it has come to its end; abandoned: for another
+    picture."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    over: bool = False
+    abandoned: bool = False
+
+
 class Actions:
     """models: to choose from; folder: where results are written; seconds: the most for a search."""
 
     def __init__(self, models: Models, limits: Limits, folder: Path, seconds: float):
         self.models, self.limits, self.folder, self.seconds = models, limits, folder, seconds
-        self._stops: dict[str, threading.Event] = {}  # of the searches asked for, by session
+        self._runs: dict[str, Run] = {}  # by session
 
     # A picture, and a place in it
 
     def look(self, request: gr.Request, path: str | None, hole: np.ndarray | None = None) -> tuple:
         """A new picture, with a hole, bool (h, w), that is painted on it already -> photo, start,
-        scene, place, clicks, kind, editor, brush size, results, status, and as for `show`.
+        scene, number of the scene, place, clicks, kind, editor, brush size, results, status, and as
+        for `show`.
 
         The photo is emptied by the same answer, whether it is taken or refused: what a second one
         would do to a picture that came in between is nothing to think about.
         """
         if path is None:
-            return None, *[gr.skip()] * 14
+            return None, *[gr.skip()] * 15
         try:
             check(path, self.limits)
             scene = studio.look(path)
         except ValueError as error:
             warn(error, title="Not taken")
-            return None, *[gr.skip()] * 14
-        if stop := self._stops.pop(request.session_hash, None):
-            stop.set()  # what is being looked for is of another picture
+            return None, *[gr.skip()] * 15
+        if run := self._runs.get(request.session_hash):
+            run.abandoned = True
+            run.stop.set()
         place = FACES if len(scene.faces) else WHOLE
         points = points_of(scene, place, [])
         hidden = gr.update(visible=False)
@@ -98,6 +113,7 @@ class Actions:
             None,
             hidden,
             scene,
+            scene.number,
             place,
             [],
             BRUSH,
@@ -123,7 +139,7 @@ class Actions:
             return *arranged(BRUSH), legend(scene, wish.place)
         mask = None
         if wish.kind == BUILT_IN or wish.mask:
-            completer = self.models.by_way(wish.way)
+            completer = self.models.by_way(wish.way, wish.pixels)
             try:
                 mask = self._cases(wish, completer, wish.options(completer))[0].mask
             except ValueError as error:
@@ -175,29 +191,37 @@ class Actions:
     # Completing
 
     def stop(self, request: gr.Request) -> None:
-        if event := self._stops.get(request.session_hash):
-            event.set()
+        if run := self._runs.get(request.session_hash):
+            run.stop.set()
 
-    def complete(self, request: gr.Request, *values) -> Iterator[tuple]:
+    def complete(self, request: gr.Request, number: int | None, *values) -> Iterator[tuple]:
         """The picture of the page -> complete, stop, status, live, results, result, chosen,
         gallery, slider, three downloads. Yields what it comes to on its way, and each alternative
-        as it is found."""
-        wish, stop = Wish(*values), threading.Event()
-        self._stops[request.session_hash] = stop
+        as it is found.
+
+        number: of the scene when this was asked for. What the server keeps, the scene too, is that
+        of today: who has waited in the queue may have another picture by now.
+        """
+        wish, run = Wish(*values), Run()
+        if wish.scene is not None and wish.scene.number != number:
+            return
+        self._runs[request.session_hash] = run
         shown, hidden = gr.update(visible=True), gr.update(visible=False)
-        yield hidden, shown, "Looking at the picture…", *[gr.skip()] * 9
         try:
+            yield hidden, shown, "Looking at the picture…", *[gr.skip()] * 9
             with studio.own_folder(self.folder) as folder:
-                for values in self._complete(wish, folder, stop):
-                    if self._stops.get(request.session_hash) is not stop:
+                for values in self._complete(wish, folder, run.stop):
+                    if run.abandoned:
                         return
                     yield values
         except ValueError as error:
             warn(error)
             yield shown, hidden, "", hidden, *[gr.skip()] * 8
+        finally:
+            run.over = True
 
     def _complete(self, wish: Wish, folder: Path, stop: threading.Event) -> Iterator[tuple]:
-        completer = self.models.by_way(wish.way)
+        completer = self.models.by_way(wish.way, wish.pixels)
         options = wish.options(completer)
         cases = self._cases(wish, completer, options)
         shown, hidden, first = gr.update(visible=True), gr.update(visible=False), True
@@ -241,9 +265,17 @@ class Actions:
         )
 
     def end(self, request: gr.Request) -> tuple:
-        """The search is over, however it went -> complete, stop, live"""
-        self._stops.pop(request.session_hash, None)
-        return gr.update(visible=True), gr.update(visible=False), gr.update(visible=False)
+        """The search is over, however it went -> complete, stop, status, live, results
+
+        An answer that was on its way when it was abandoned came after the new picture: what it
+        showed goes here.
+        """
+        run, hidden = self._runs.get(request.session_hash), gr.update(visible=False)
+        if run and not run.over:  # a later one
+            return (gr.skip(),) * 5
+        self._runs.pop(request.session_hash, None)
+        old = ("", hidden, hidden) if run and run.abandoned else (gr.skip(), hidden, gr.skip())
+        return gr.update(visible=True), hidden, *old
 
     def choose(self, result: Result, seen: str, event: gr.SelectData) -> tuple:
         """One of the alternatives -> chosen, slider, picture to download"""
@@ -261,10 +293,10 @@ class Actions:
         picture: str,
         built_in: str,
         fit: str,
-        model: str,
-        preset: str,
-        alternatives: float,
-        seed: float,
+        model: str | None = None,
+        preset: str = "best",
+        alternatives: float = 1,
+        seed: float = 0,
         mask: str | None = None,
         steps: float | None = None,
         lam: float | None = None,
@@ -282,7 +314,9 @@ class Actions:
         )
         with telling(), studio.own_folder(self.folder) as folder:
             check(picture, self.limits)
-            completer = self.models.get(model, method or ("search" if searched else None))
+            pixels = math.inf if fit == "face" else min(decoding.size_in_file(codecs.load(picture)))
+            method = method or ("search" if searched else None)
+            completer = self.models.get(model, method, pixels)
             options = options_of(
                 completer,
                 preset,

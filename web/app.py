@@ -36,8 +36,7 @@ def parser() -> argparse.ArgumentParser:
         nargs="+",
         type=Path,
         metavar="DIR",
-        help="folders of models to choose "
-        "from (default: ./checkpoint if it holds one, and the one that ships)",
+        help="folders of models to choose from (default: those trained here, and those that ship)",
     )
     flag(p, "--port", type=positive_int, default=7860, help="(default: %(default)s)")
     flag(
@@ -119,7 +118,7 @@ def _warn(host: str, accounts: list | None) -> None:
 
 
 def _folders(given: list[Path] | None) -> list[Path]:
-    """--checkpoint, else ./checkpoint if it holds a model, and those that ship."""
+    """--checkpoint, else those trained here and those that ship."""
     from training import checkpoint
 
     for path in given or []:
@@ -150,7 +149,8 @@ def _launch(arguments: argparse.Namespace, folders: list[Path], folder: Path):
     limits = safety.Limits(arguments.max_megabytes, arguments.max_megapixels)
     safety.bound_decoding(limits)
     menders = mend.Menders(folders)
-    models = Models([f for f in folders if f not in menders.folders.values()] or folders)
+    filling = [f for f in folders if f not in menders.folders.values()] or folders
+    models = Models(filling, by_size=not arguments.checkpoint)
     studio.rehearse(
         examples.PHOTOGRAPH, models.by_way(next(iter(models.ways)))
     )  # a damaged model, and a wait, are told now

@@ -1,5 +1,6 @@
 """The models of the page, and the ways to complete by them."""
 
+import math
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,24 +14,32 @@ WAYS = {  # what a method of completion.METHODS is called on the page
     "both": "In one pass, alternatives by search",
     "search": "By search",
 }
+SHIPS = "the models that ship"
 
 
 class Models:
     """Models by the name of their folder; each is restored when first asked for.
 
-    ways: what the page calls each way to complete -> folder and method, the first the default.
-    Raises ValueError where there is none.
+    ways: what the page calls each way to complete -> names and method, the first the default. With
+    by_size, those that ship are of one name: the picture decides which is taken, as for
+    complete.py. Raises ValueError where there is none.
     """
 
-    def __init__(self, folders: Sequence[Path]):
+    def __init__(self, folders: Sequence[Path], by_size: bool = False):
         self.folders = {str(folder): folder for folder in folders}
         self._lock = threading.Lock()
         self._restored: dict[tuple[str, str | None], Completer] = {}
-        self.ways: dict[str, tuple[str, str]] = {}
+        self._kept: dict[Path, Completer] = {}
+        groups: dict[tuple[str, str], list[str]] = {}
         for name, folder in self.folders.items():
-            several = f" ({name})" if len(folders) > 1 else ""
+            ships = by_size and folder.resolve() in checkpoint.SHIPPED
             for method in _methods(folder):
-                self.ways[WAYS[method] + several] = name, method
+                groups.setdefault((SHIPS if ships else name, method), []).append(name)
+        several = len({whose for whose, _ in groups}) > 1
+        self.ways: dict[str, tuple[list[str], str]] = {
+            WAYS[method] + (f" ({whose})" if several else ""): (names, method)
+            for (whose, method), names in groups.items()
+        }
         if not self.ways:
             completion.restore(folders[0])  # which says why
 
@@ -38,22 +47,31 @@ class Models:
     def names(self) -> list[str]:
         return list(self.folders)
 
-    def by_way(self, way: str) -> Completer:
+    def by_way(self, way: str, pixels: float = math.inf) -> Completer:
+        """pixels: a side of what is completed; of a face, which may have any size, inf."""
         if way not in self.ways:
             raise ValueError(f"There is no way {way!r}; choose from {', '.join(self.ways)}")
-        return self.get(*self.ways[way])
+        names, method = self.ways[way]
+        return self.get(self._fitting(names, pixels), method)
 
-    def get(self, name: str | None = None, method: str | None = None) -> Completer:
-        """The model of that name, or the first, to complete by a method of completion.METHODS or
-        by its own. Raises ValueError where there is none."""
-        name = name or self.names[0]
+    def _fitting(self, names: Sequence[str], pixels: float) -> str:
+        return min(names, key=lambda name: checkpoint.excess(self.folders[name], pixels))
+
+    def get(
+        self, name: str | None = None, method: str | None = None, pixels: float = math.inf
+    ) -> Completer:
+        """The model of that name, or the first for so many pixels, to complete by a method of
+        completion.METHODS or by its own. Raises ValueError where there is none."""
+        name = name or self._fitting(next(iter(self.ways.values()))[0], pixels)
         if name not in self.folders:
             raise ValueError(f"There is no model {name!r}; choose from {', '.join(self.names)}")
         if method is None:  # its own, by which the page may have asked for it
             method = next(iter(_methods(self.folders[name])), None)
         with self._lock:
             if (name, method) not in self._restored:
-                self._restored[name, method] = completion.restore(self.folders[name], method)
+                self._restored[name, method] = completion.restore(
+                    self.folders[name], method, kept=self._kept
+                )
             return self._restored[name, method]
 
 

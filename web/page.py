@@ -131,6 +131,7 @@ class Page:
         age = (FILES_AGE // 3, FILES_AGE)
         with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=age) as self.blocks:
             self.scene, self.clicks = gr.State(), gr.State([])
+            self.number = gr.Number(visible="hidden", label="Number of the picture")
             self.result, self.chosen = gr.State(), gr.State()
             with gr.Column() as self.start:
                 self._start()
@@ -188,12 +189,7 @@ class Page:
                 *BRUSH_SIZES, value=brush().default_size, step=1, label="Brush size"
             )
         self.shown = gr.Image(
-            visible=False,
-            interactive=False,
-            buttons=[],
-            format="png",
-            height=510,
-            elem_id="shown",
+            visible=False, interactive=False, buttons=[], format="png", height=510, elem_id="shown"
         )
         self.legend = gr.Markdown(elem_id="legend")
 
@@ -238,13 +234,7 @@ class Page:
         fidelity, searching = settings_shown(self.actions, ways[0])
         with gr.Accordion("Settings", open=False):
             self.way = gr.Dropdown(ways, value=ways[0], label="Method")
-            self.fidelity = gr.Slider(
-                0,
-                1,
-                value=0,
-                label=FIDELITY,
-                **fidelity,
-            )
+            self.fidelity = gr.Slider(0, 1, value=0, label=FIDELITY, **fidelity)
             with gr.Row(**searching) as self.searching:
                 self.preset = gr.Radio(list(PRESETS), value=PRESET, label="Preset")
                 self.step_count = number("Steps", best.search.steps, MOST_STEPS)
@@ -266,6 +256,7 @@ class Page:
             self.photo,
             self.start,
             self.scene,
+            self.number,
             self.where,
             self.clicks,
             self.kind,
@@ -338,14 +329,15 @@ class Page:
         ]
         run = self.complete.click(
             do.complete,
-            wish,
+            [self.number, *wish],
             shown,
             show_progress="minimal",
             show_progress_on=self.status,
             **DEVICE,
             **OWN,
         )
-        run.then(do.end, None, [*buttons, self.live], **AT_ONCE)
+        ended = [*buttons, self.status, self.live, self.results]
+        run.then(do.end, None, ended, **AT_ONCE)
         self.stop.click(do.stop, None, None, **AT_ONCE)
         self.slider.change(None, None, None, js=SCROLL)
         picked = [self.slider, self.downloads[0]]
@@ -359,7 +351,11 @@ class Page:
                 gr.File(label="picture: a file", type="filepath"),
                 gr.Dropdown(masks.CHOICES, value="center", label="built_in: the kind of mask"),
                 gr.Dropdown(FITS, value="resize", label="fit: the centre square, or the face"),
-                gr.Dropdown(self.actions.models.names, label="model: a folder's name"),
+                gr.Dropdown(
+                    self.actions.models.names,
+                    value=None,
+                    label="model: a folder's name; else the one for pictures of this size",
+                ),
                 gr.Dropdown(list(PRESETS), value=PRESET, label="preset"),
                 number("alternatives", 1, most=MOST_ALTERNATIVES, least=1),
                 number("seed", 0, 2**31 - 1),

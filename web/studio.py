@@ -5,13 +5,14 @@ a click and it. Pictures are read anew at every step: a session keeps a path and
 that many sessions cost little memory.
 """
 
+import itertools
 import shutil
 import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,11 +42,12 @@ NAME = Path("The picture")  # in messages, where complete.py names the file
 @dataclass(frozen=True, eq=False)
 class Scene:
     """A picture of the page. shape: (height, width); faces: float64 (F, 3, 2), the three points
-    that each face found is aligned by, the largest face first."""
+    that each face found is aligned by, the largest face first; number: no other scene has it."""
 
     path: Path
     shape: tuple[int, int]
     faces: np.ndarray
+    number: int = field(default_factory=itertools.count(1).__next__)
 
     @property
     def scale(self) -> float:

@@ -1,5 +1,6 @@
 """What a visitor has asked for: the values of the page's components."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -39,6 +40,11 @@ class Wish(NamedTuple):
     def missing(self) -> tuple[str, ...]:
         """What is yet to be clicked."""
         return CLICKS[len(self.clicks) :] if self.place == POINTS else ()
+
+    @property
+    def pixels(self) -> float:
+        """A side of what is completed, which decides between the models that ship."""
+        return min(self.scene.shape) if self.points is None else math.inf
 
     @property
     def points(self) -> np.ndarray | None:

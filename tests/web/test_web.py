@@ -1,5 +1,6 @@
 """The page as programs use it; what it refuses; and what it does without a browser."""
 
+import json
 import re
 import shutil
 import sys
@@ -9,6 +10,7 @@ import urllib.request
 from pathlib import Path
 from types import SimpleNamespace
 
+import gradio as gr
 import numpy as np
 import pytest
 from lively import SIZE
@@ -23,7 +25,7 @@ from completion.options import PRESETS, with_changes
 from pictures import codecs, masks
 from training import checkpoint
 from web import actions, app, safety, studio, wish
-from web.models import Models
+from web.models import WAYS, Models
 
 ROOT = Path(__file__).parents[2]
 LIMITS = safety.Limits()
@@ -187,6 +189,62 @@ def test_clicks_place_a_face(photograph, model, tmp_path):
     assert click(clicks, (1, 1))[0] == [(1, 1)]  # the fourth begins anew
     assert click([(1, 1), (2, 2)], (3, 3))[0] == []  # and so do three on a line
     assert not isinstance(click([], (1, 1), wish.FACES)[0], list)
+
+
+def test_what_was_asked_of_another_picture_does_not_show(photograph, model, tmp_path):
+    """Neither what a search comes to, nor an answer that was on its way, nor a job that waited."""
+    do = actions.Actions(Models([model]), LIMITS, tmp_path, SECONDS)
+    me, scene = SimpleNamespace(session_hash="me"), scene_of(photograph)
+    values = asked(
+        scene, place=wish.WHOLE, kind=wish.BUILT_IN, built_in="center", way="By search", steps=20
+    )
+    assert list(do.complete(me, scene.number, *values))
+    *_, status, _, results = do.end(me)
+    assert status == results == gr.skip()  # they stay
+
+    job = do.complete(me, scene.number, *values)
+    next(job)
+    shown = do.look(me, str(photograph))
+    assert scene.number not in shown and list(job) == []
+    complete, stop, status, _, results = do.end(me)
+    assert complete["visible"] and not stop["visible"]
+    assert status == "" and results["visible"] is False
+
+    assert not list(do.complete(me, scene.number - 1, *values))
+    job = do.complete(me, scene.number, *values)
+    next(job)
+    assert do.end(me) == (gr.skip(),) * 5  # that of an earlier one, which came late
+    assert list(job)
+
+
+def test_the_picture_decides_between_models_that_ship(tmp_path, monkeypatch):
+    configs = {
+        "large": {"kind": "pix2pix", "image_size": 128, "prior": "../prior"},
+        "small": {"kind": "pix2pix", "image_size": 64, "prior": "../prior"},
+        "prior": {"image_size": 64},
+    }
+    for name, config in configs.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
+    folders = tuple(tmp_path.resolve() / name for name in configs)
+    monkeypatch.setattr(checkpoint, "SHIPPED", folders)
+    monkeypatch.setattr(completion, "restore", lambda folder, method, kept: (folder.name, method))
+    models = Models(folders, by_size=True)
+    assert sorted(models.ways) == sorted(WAYS.values())
+    for pixels, name in ((64, "small"), (127, "small"), (128, "large"), (np.inf, "large")):
+        assert models.by_way(WAYS["network"], pixels) == (name, "network")
+        assert models.by_way(WAYS["both"], pixels) == (name, "both")
+        assert models.get(None, "search", pixels) == (name, "search")
+    assert models.by_way(WAYS["search"]) == ("prior", "search")
+    assert len(Models(folders).ways) == 5
+
+
+def test_ways_share_their_networks(model, network):
+    models = Models([model, network])
+    by_search, alone = models.get(str(model)), models.get(str(network))
+    both = models.get(str(network), "both")
+    assert both.prior is by_search is models.get(str(network), "search") and alone.prior is None
+    assert both.model is alone.model and both.fingerprint() != alone.fingerprint()
 
 
 def test_painted_hole_is_where_it_was_painted(photograph, tmp_path):
