@@ -225,6 +225,12 @@ def _faces(job: Job, path: Path, pixels: np.ndarray) -> list[np.ndarray]:
     side = job.mender.takes
     if job.face_points is not None:
         return [points_matrix(job.face_points, side)]
+    factor = job.mender.damage.factor
+    height, width = pixels.shape[:2]
+    if factor * max(height, width) <= landmarks.DETECTION_SIDE:  # small faces escape the detector
+        pixels = codecs.resize(pixels, factor * height, factor * width)
+    else:
+        factor = 1
     faces = landmarks.find_faces(pixels)
     if not faces:
         raise FaceNotFound(
@@ -232,7 +238,8 @@ def _faces(job: Job, path: Path, pixels: np.ndarray) -> list[np.ndarray]:
             "left one first, and bottom lip)"
         )
     sure = [face for face in faces if face.score >= SURE] or faces[:1]
-    return [geometry.matrix(face.landmarks, ANCHORS, side) for face in sure]
+    found = [(face.landmarks + 0.5) / factor - 0.5 for face in sure]
+    return [geometry.matrix(points, ANCHORS, side) for points in found]
 
 
 def _with_faces(job: Job, given: np.ndarray, matrices: Sequence[np.ndarray]) -> np.ndarray:

@@ -162,6 +162,25 @@ def test_a_face_that_is_not_changed_comes_back_bit_for_bit(call, tmp_path):
     np.testing.assert_array_equal(result, codecs.read(ASTRONAUT))
 
 
+def test_a_face_too_small_for_the_detector_is_found_enlarged(call, tmp_path, monkeypatch):
+    monkeypatch.setattr(Damage, "restored", lambda self, made, given: made)
+    whole = codecs.read(ASTRONAUT)[10:250, 105:345]
+    small = whole.reshape(60, 4, 60, 4, 3).mean((1, 3)).round().astype(np.uint8)
+    codecs.write(tmp_path / "small.png", small)
+    plain = mender(tmp_path, "lowres:4", 0.0, aligned=True)
+    bright = mender(tmp_path, "lowres:4", 0.2, aligned=True)
+    results = []
+    for model, out in ((plain, "plain"), (bright, "bright")):
+        status, output, _ = call("small.png", "--face", "--outDir", out, model=model)
+        assert status == 0 and "1 face" in output
+        results.append(codecs.read(tmp_path / out / "results" / "small.png").astype(int))
+    y, x = np.nonzero((results[1] - results[0]).max(axis=2) > 10)
+    eyes_and_lip = np.array([(107, 99), (142, 96), (124, 150)])  # in the whole one, x and y
+    assert x.min() < eyes_and_lip[:, 0].min() and x.max() > eyes_and_lip[:, 0].max()
+    assert y.min() < eyes_and_lip[:, 1].min() and y.max() > eyes_and_lip[:, 1].max()
+    assert np.ptp(x) < 140 and np.ptp(y) < 140
+
+
 def test_a_grey_face_keeps_its_brightness(call, tmp_path):
     _, output, _ = call(ASTRONAUT, "--face", model=mender(tmp_path, "grey", 0.5, aligned=True))
     assert "1 face, within 0." in output
