@@ -90,7 +90,7 @@ def kill(running: Running, moment: Callable[[], bool]) -> bool:
 
 def training_moments(folder: Path, rng: random.Random) -> dict[str, Callable[[], bool]]:
     """When to kill a run that is about to start in `folder`, by name."""
-    logs, newest = folder / "logs" / "dcgan", len(checkpoint.step_paths(folder / "checkpoint"))
+    logs, newest = folder / "logs", len(checkpoint.step_paths(folder / "checkpoint"))
     start = time.monotonic() + rng.uniform(0, 2)
     paths = checkpoint.step_paths(folder / "checkpoint")
     newest = int(paths[0].name[5:]) if paths else 0

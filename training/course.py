@@ -61,18 +61,15 @@ def add_data_flags(parser: argparse.ArgumentParser, dataset: str) -> argparse._A
     return data
 
 
-def add_course_flags(
-    parser: argparse.ArgumentParser, checkpoint_dir: str, log_dir: str, epochs: int
-) -> None:
-    """The flags that say how long, where to and how often; the others: defaults. log_dir lies
-    deeper than checkpoint_dir: a folder `checkpoint` beside it is one that TensorBoard warns of."""
+def add_course_flags(parser: argparse.ArgumentParser, checkpoint_dir: str, epochs: int) -> None:
+    """The flags that say how long, where to and how often; checkpoint_dir, epochs: defaults."""
     course = parser.add_argument_group("course")
     default = "(default: %(default)s)"
     steps = f"steps {default}"
     flag(course, "--epoch", type=non_negative_int, default=epochs, help=f"in total {default}")
     flag(course, "--checkpoint_dir", type=Path, default=checkpoint_dir, help=default)
     flag(course, "--sample_dir", type=Path, default="samples", help=default)
-    flag(course, "--log-dir", type=Path, default=log_dir, help=f"for TensorBoard {default}")
+    flag(course, "--log-dir", type=Path, default="logs", help=f"for TensorBoard {default}")
     flag(course, "--sample-every", type=positive_int, default=100, help=steps)
     flag(course, "--save-every", type=positive_int, default=500, help=steps)
     flag(

@@ -43,7 +43,7 @@ def follow(documented, faces, tmp_path):
     def follow(name: str, *flags: str, batch_size: int = 4) -> None:
         parser = argparse.ArgumentParser()
         course.add_data_flags(parser, dataset=str(faces))
-        course.add_course_flags(parser, checkpoint_dir="checkpoint", log_dir="logs/any", epochs=3)
+        course.add_course_flags(parser, checkpoint_dir="checkpoint", epochs=3)
         places = [
             text
             for place in ("checkpoint", "sample", "log")
