@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from completion import Completer, restore
+from completion import Completer, mending, restore
 from completion.case import Hole, prepare
 from completion.finish import finish
 from completion.options import PRESETS
@@ -14,6 +14,7 @@ from completion.searching import Searching
 from measuring import metrics
 from model import DCGAN
 from pictures import codecs
+from training import checkpoint
 
 ROOT = Path(__file__).parents[2]
 FACES64, PIX2PIX = ROOT / "models" / "faces64", ROOT / "models" / "faces-pix2pix"
@@ -61,6 +62,31 @@ def test_the_network_completes_the_face_of_a_photograph():
 
 def test_the_network_searches_with_the_other_model():
     assert restore(PIX2PIX, "search").path.resolve() == FACES64
+
+
+@pytest.fixture(scope="module")
+def face():
+    """The photograph's, as networks see it: float32 (128, 128, 3)."""
+    case = prepare(PHOTOGRAPH, 128, 3, Hole(), fit="face")
+    return case.whole()
+
+
+def test_networks_that_mend_lean_on_the_one_that_completes_and_take_30_mb():
+    sizes = []
+    for folder in checkpoint.MENDING:
+        assert {path.name for path in folder.iterdir()} == {"config.json", "weights.npz"}
+        assert checkpoint.load(folder).linear
+        sizes += [path.stat().st_size for path in folder.iterdir()]
+    assert sum(sizes) < 30e6
+
+
+@pytest.mark.parametrize("folder", checkpoint.MENDING, ids=lambda folder: folder.name)
+def test_a_network_that_mends_comes_nearer_to_the_photograph(folder, face):
+    mender = mending.Mender.of(folder)
+    given = mender.damage.enlarged(mender.damage.of(face, np.random.default_rng(1)))
+    made = mender.network(given[None], 1.0)
+    before, after = (metrics.psnr(x, face[None]).item() for x in (given[None], made))
+    assert after > before + 1.5  # dB
 
 
 def hole_psnr(completer: Completer) -> float:
