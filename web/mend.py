@@ -12,7 +12,7 @@ from pictures import codecs
 from pictures.damage import Damage
 from training import checkpoint
 from web import studio
-from web.page import DEVICE, FIDELITY, OWN, upload
+from web.page import DEVICE, FIDELITY, OWN, before_and_after, upload
 from web.safety import Limits, check
 
 PATH = "mend"
@@ -74,14 +74,7 @@ class MendPage:
                     button = gr.Button("Mend", variant="primary", size="lg")
                 with gr.Column(min_width=320):
                     status = gr.Markdown()
-                    slider = gr.ImageSlider(
-                        label="Before and after",
-                        format="png",
-                        height=480,
-                        max_height=480,
-                        interactive=False,
-                        buttons=["fullscreen"],
-                    )
+                    slider = before_and_after(480)
                     save = gr.DownloadButton("Save picture", size="md")
             button.click(
                 self.mend,

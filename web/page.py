@@ -37,6 +37,7 @@ AT_ONCE = OWN | {"queue": False, "show_progress": "hidden"}
 STYLE = """
 .gradio-container { width: 100%; max-width: 1340px !important; margin: auto; }
 .gradio-container .main { padding: 8px 16px !important; }
+/* Links lead to and fro; the bar would take a line of the screen. */
 .nav-holder { display: none; }
 /* Until there is a picture. An editor that is made with its picture takes the paint twice. */
 .gradio-container:has(#photo) #work { display: none; }
@@ -92,6 +93,11 @@ def thumbnails(value: list | None, **options) -> gr.Gallery:
         elem_classes="thumbnails",
         **options,
     )
+
+
+def before_and_after(height: int, **options) -> gr.ImageSlider:
+    options |= {"height": height, "max_height": height, "format": "png", "interactive": False}
+    return gr.ImageSlider(label="Before and after", buttons=["fullscreen"], **options)
 
 
 def whole(old: object, new: object) -> list:
@@ -205,15 +211,7 @@ class Page:
 
     def _results(self) -> None:
         with gr.Column(visible=False, elem_id="results") as self.results:
-            self.slider = gr.ImageSlider(
-                label="Before and after",
-                format="png",
-                height=380,
-                max_height=380,
-                interactive=False,
-                buttons=["fullscreen"],
-                elem_id="slider",
-            )
+            self.slider = before_and_after(380, elem_id="slider")
             with gr.Row():
                 self.seen = gr.Radio(
                     [FACE, PICTURE], value=FACE, label="Shown", container=False, min_width=230
