@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
         help="longer side in pixels at which is painted; larger results are enlarged (%(default)s)",
     )
     search = add_objective_flags(p)
-    flag(search, "--nIter", dest="steps", type=positive_int, help="steps of the search (200)")
+    flag(search, "--nIter", type=positive_int, help="steps of the search (200)")
     flag(search, "--levels", type=positive_int, help="sizes of it, from coarse to fine (3)")
     return p
 
@@ -79,25 +79,22 @@ def painted(
     whole = np.broadcast_to(pixels, (height, width, 3))
     factor = min(1, size / max(height, width))
     small = codecs.resize(whole, *(max(1, round(side * factor)) for side in (height, width)))
-    frames, losses = [], []
+    shown = min(1, FRAME_PIXELS / max(small.shape))
+    sides = [max(1, round(side * shown)) for side in small.shape[:2]]
+    frames = [codecs.resize(small, *sides)]
     with tqdm(total=painter.steps, unit="step", leave=False) as bar:
         for moment in painter.paint(small[None]):
             bar.update(moment.step - bar.n)
-            if moment.step * FRAMES >= len(frames) * painter.steps:
-                frames.append(moment.pictures[0])
-            losses.append(moment.loss)
-    result = moment.pictures[0]
-    if len(frames) > 1:
-        shown = min(1, FRAME_PIXELS / max(small.shape))
-        sides = [round(side * shown) for side in small.shape[:2]]
-        shown = [codecs.resize(frame, *sides) for frame in [small, *frames]]
-        grids.write_gif(animation, shown, seconds_per_frame=3 / len(frames))
-    result = codecs.resize(result, height, width)
+            if moment.step * FRAMES >= (len(frames) - 1) * painter.steps:
+                frames.append(codecs.resize(moment.pictures[0], *sides))
+    result = codecs.resize(moment.pictures[0], height, width)
     if keep_colour:
-        change = averages.grey(result) - averages.grey(whole)
-        result = np.clip(np.rint(pixels + change), 0, 255).astype(np.uint8)
-    measured = {} if losses[-1] is None else {"last_loss": float(losses[-1][0])}
-    return result, measured
+        both = (codecs.to_float(picture) for picture in (pixels, result))
+        result = codecs.to_bytes(averages.with_brightness(*both))
+    if moment.loss is None:
+        return result, {}
+    grids.write_gif(animation, frames, seconds_per_frame=3 / len(frames))
+    return result, {"last_loss": float(moment.loss[0])}
 
 
 def searching(arguments: argparse.Namespace) -> Painter:
@@ -115,7 +112,7 @@ def searching(arguments: argparse.Namespace) -> Painter:
     must_be_there(objective.extractor)
     names, styles = read_styles(arguments.style, arguments.style_size or STYLE_PIXELS)
     shares = _shares(arguments, names)
-    steps, levels = arguments.steps or 200, arguments.levels or 3
+    steps, levels = arguments.n_iter or 200, arguments.levels or 3
     if steps < levels:
         raise ValueError(f"--n-iter is {steps}; {levels} sizes take at least as many")
 
@@ -146,7 +143,7 @@ def network(arguments: argparse.Namespace) -> Painter:
     saved = checkpoint.load(folder, warn=print)
     saved.must_be("style")
     config, recipe = both(saved.config)
-    _refuse(arguments, *pick(Objective, given(arguments)), "steps", "levels", why=f"with {folder}")
+    _refuse(arguments, *pick(Objective, given(arguments)), "n_iter", "levels", why=f"with {folder}")
     if config.network == "adain":
         _refuse(arguments, "style_number", why=f"with {folder}, which paints in any --style")
         if not arguments.style:
@@ -182,8 +179,7 @@ def _refuse(arguments: argparse.Namespace, *names: str, why: str) -> None:
     """Raises ValueError for a flag that was given and would change nothing."""
     for name in names:
         if getattr(arguments, name) not in (None, []):
-            flag_ = "n-iter" if name == "steps" else name.replace("_", "-")
-            raise ValueError(f"--{flag_} has no effect {why}")
+            raise ValueError(f"--{name.replace('_', '-')} has no effect {why}")
 
 
 def _shares(arguments: argparse.Namespace, names: tuple[str, ...]) -> np.ndarray:

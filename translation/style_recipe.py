@@ -19,11 +19,13 @@ STYLE_PIXELS = 256  # of a style's shorter side, where no other number is asked 
 @dataclass(frozen=True)
 class StyleRecipe(Objective):
     """What is minimised, and how. style_size: the shorter side at which styles are read, in pixels:
-    strokes are as large in what is painted. seed: of weights, order and draws.
+    strokes are as large in what is painted. ema: half-life of the averaged network, in images.
+    seed: of weights, order and draws.
     """
 
     style_size: int = STYLE_PIXELS
-    learning_rate: float = 0.001
+    ema: float = 400.0
+    learning_rate: float = 0.002
     batch_size: int = 4
     seed: int = 0
 

@@ -24,9 +24,9 @@ MULTIPLE = 32  # of the sides of what networks see
 
 
 class StyleTransfer:
-    """Owns the network and its optimiser; `state` keeps them, and `step`, `traced_step` and
-    `preview` are what training.loop asks for. styles: uint8 (h, w, 3), those of the configuration,
-    to train a transformation network."""
+    """Owns the network, its average, which paints, and its optimiser; `state` keeps them, and
+    `step`, `traced_step` and `preview` are what training.loop asks for. styles: uint8 (h, w, 3),
+    those of the configuration, to train a transformation network."""
 
     shown = ("content", "style")
 
@@ -43,22 +43,24 @@ class StyleTransfer:
         with self.strategy.scope():
             if self.any_style:
                 self.encoder = imagenet.features(config.extractor, config.encoder_blocks)
-                channels, strides = _measured(self.encoder)
-                self.network = decoder(config, channels, strides, recipe.seed)
-            else:
-                self.network = transformation(config, recipe.seed)
+            self.network, self.average = self._network(), self._network()
             self.optimizer = keras.optimizers.Adam(recipe.learning_rate)
         self.state = State(
             kind="style",
             config=config,
             recipe=recipe,
-            networks={"generator": self.network},
+            networks={"generator": self.network, "average": self.average},
             optimizers={"g": (self.optimizer, "generator")},
             strategy=self.strategy,
         )
         self._step = tf.function(self._run, autograph=False)
         self._forward = tf.function(self._painted, autograph=False, reduce_retracing=True)
         self._seen: tuple = ()
+
+    def _network(self) -> keras.Model:
+        if self.any_style:
+            return decoder(self.config, *_measured(self.encoder), self.recipe.seed)
+        return transformation(self.config, self.recipe.seed)
 
     @classmethod
     def of_checkpoint(cls, saved: checkpoint.Checkpoint) -> "StyleTransfer":
@@ -88,10 +90,10 @@ class StyleTransfer:
         return codecs.to_bytes(made[:, :height, :width].numpy())
 
     def _painted(self, pictures, shares, styles, alpha) -> tf.Tensor:
-        if not self.any_style:
-            return self.network([pictures, shares], training=False)
-        normed = self._normed(pictures, shares, styles, alpha)
-        return self.network(normed, training=False)
+        given = [pictures, shares]
+        if self.any_style:
+            given = self._normed(pictures, shares, styles, alpha)
+        return self.average(given, training=False)
 
     def _normed(self, pictures, shares, styles, alpha) -> list[tf.Tensor]:
         """Pictures and their features with the mixed moments of styles, (1 or N, h, w, 3) each;
@@ -130,14 +132,14 @@ class StyleTransfer:
         pictures (N, S, S, 3)); both in [-1, 1]."""
         self.ready_to_train()
         self._seen = batch
-        measured = self._step(*batch)
+        measured = self._step(*batch, step)
         self.state.changed()
         return measured
 
     def traced_step(self, batch: tuple):
         """The graph of the step."""
         self.ready_to_train()
-        return self._step.get_concrete_function(*batch)
+        return self._step.get_concrete_function(*batch, tf.constant(0, tf.int32))
 
     def preview(self) -> Preview:
         """Rows of the latest batch: the pictures, AdaIN's styles, and the painted ones."""
@@ -153,8 +155,9 @@ class StyleTransfer:
         """content, style, variation and loss of a batch as `step` takes it, each (N,)."""
         return self._measured_parts(*batch, training=False)
 
-    def _run(self, pictures, styles) -> dict:
+    def _run(self, pictures, styles, step) -> dict:
         measured = self.strategy.run(self._replica_step, (pictures, styles))
+        self.state.update_averages(step, self.recipe.batch_size, self.recipe.ema)
         return {name: self.strategy.reduce("SUM", x, axis=None) for name, x in measured.items()}
 
     def _replica_step(self, pictures: tf.Tensor, styles: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -170,15 +173,16 @@ class StyleTransfer:
         return means
 
     def _measured_parts(self, pictures, styles, training: bool) -> dict[str, tf.Tensor]:
+        network = self.network if training else self.average
         if self.any_style:
             shares = tf.ones_like(pictures[:, 0, 0, :1])
             # The content to keep is what the decoder is given (Huang and Belongie, equation 12).
-            made = self.network(self._normed(pictures, shares, [styles], 1.0), training=training)
+            made = network(self._normed(pictures, shares, [styles], 1.0), training=training)
             targets = [self.loss.style(styles)]
             content = self._normed_content(pictures, styles)
         else:
             shares, targets = styles, self.styles
-            made = self.network([pictures, shares], training=training)
+            made = network([pictures, shares], training=training)
             content = self.loss.content(pictures)
         parts = self.loss.parts(made, content, targets, shares)
         return parts | {"loss": self.loss.total(parts)}
