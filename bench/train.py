@@ -13,7 +13,9 @@ all of them. A ratio is the median of the ratios of the rounds.
 """
 
 import argparse
+import dataclasses
 import json
+import runpy
 import statistics
 import subprocess
 import sys
@@ -26,37 +28,38 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
 import cli  # noqa: E402
-from training.recipe import STYLE  # noqa: E402
+from training.recipe import from_flags  # noqa: E402
 
 WARM_UP = 2  # steps: tracing, and the allocator's first rounds
 
-RECIPES = {
-    "hinge": {"loss": "hinge"},
-    "lsgan": {"loss": "lsgan"},
-    "wgan-gp, d-norm none": {"loss": "wgan-gp", "d_norm": "none"},
-    "wgan-gp, d-norm layer": {"loss": "wgan-gp", "d_norm": "layer"},
-    "d-norm none": {"d_norm": "none"},
-    "d-norm layer": {"d_norm": "layer"},
-    "d-norm spectral": {"d_norm": "spectral"},
-    "g-norm none": {"g_norm": "none"},
-    "hinge, d-norm spectral": {"loss": "hinge", "d_norm": "spectral"},
-    "r1 10": {"r1": 10.0},
-    "augment flip": {"augment": ["flip"]},
-    "augment flip,color,translation,cutout": {
-        "augment": ["flip", "color", "translation", "cutout"]
-    },
-    "attention 32": {"attention": 32},
-    "hinge, attention 32, spectral norm in both": {
-        "loss": "hinge",
-        "attention": 32,
-        "g_norm": "spectral",
-        "d_norm": "spectral",
-    },
-    "accumulate 4": {"accumulate": 4},
-    "architecture style": STYLE,
-    "ema 10000": {"ema": 10000.0},
-    "g-steps 1": {"g_steps": 1},
-}
+# Flags of train-dcgan.py, over preset original.
+RECIPES = (
+    "--loss hinge",
+    "--loss lsgan",
+    "--loss wgan-gp --d-norm none",
+    "--loss wgan-gp --d-norm layer",
+    "--d-norm none",
+    "--d-norm layer",
+    "--d-norm spectral",
+    "--g-norm none",
+    "--g-norm spectral",
+    "--loss hinge --d-norm spectral",
+    "--r1 10",
+    "--augment flip",
+    "--augment flip,color,translation,cutout",
+    "--attention 32",
+    "--attention 32 --loss hinge --g-norm spectral --d-norm spectral",
+    "--classes --condition concat",
+    "--classes --condition norm",
+    "--classes --coupled 2",
+    "--accumulate 4",
+    "--architecture style",
+    "--architecture style --classes",
+    "--ema 10000",
+    "--g-steps 1",
+    "--d-steps 2",
+    "--preset best",
+)
 
 
 def main() -> None:
@@ -64,13 +67,15 @@ def main() -> None:
     if options.worker:
         return work(options.worker, json.loads(options.config), options.batch_size)
     if options.recipes:
-        compare_recipes(RECIPES | presets(), options)
+        compare_recipes(RECIPES, options)
     elif options.pix2pix:
-        compare_one_pass(options)
+        kinds = {"this project": "pix2pix", "PyTorch": "torch-pix2pix"}
+        compare_programs(kinds, {"PyTorch": 1.0}, options)
     elif options.sizes:
-        compare_recipes({f"{n} pixels": {"image_size": n} for n in options.sizes}, options)
+        compare_recipes([f"--image-size {n}" for n in options.sizes], options)
     else:
-        compare_programs(options)
+        kinds = {"this project": "this", "original's schedule": "original", "PyTorch": "torch"}
+        compare_programs(kinds, {"original's schedule": 0.78, "PyTorch": 0.85}, options)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -88,65 +93,51 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def compare_programs(options: argparse.Namespace) -> None:
-    batch_size = options.batch_size
-    rows = {
-        "this project": Row("this", batch_size),
-        "original's schedule": Row("original", batch_size),
-    }
-    if options.torch_python:
-        rows["PyTorch"] = Row("torch", batch_size, python=options.torch_python)
+def compare_programs(kinds: dict[str, str], targets: dict[str, float], options) -> None:
+    """Kinds of steps in turns, by the name of their program; targets: of the first's time over
+    another's, at most."""
+    rows = {}
+    for name, kind in kinds.items():
+        python = options.torch_python if name == "PyTorch" else sys.executable
+        if python:
+            rows[name] = Row(kind, options.batch_size, python=python)
+        else:
+            print(f"{name}: skipped (no --torch-python; see bench/peers/requirements.txt)")
     for row in rows.values():
         row.wait()
     take_turns(rows.values(), options.rounds)
     for name, row in rows.items():
         row.finish()
         print(f"train step, {name}: {row.summary()}")
-    if not options.torch_python:
-        print("train step, PyTorch: skipped (no --torch-python; see bench/peers/requirements.txt)")
-    this, original, *torch = rows.values()
-    print(f"this / original's schedule: {this.ratio(original):.2f} (target: at most 0.78)")
-    for row in torch:
-        print(f"this / PyTorch: {this.ratio(row):.2f} (target: at most 0.85)")
+    this, *others = rows
+    for name in others:
+        ratio = rows[this].ratio(rows[name])
+        print(f"{this} / {name}: {ratio:.2f} (target: at most {targets[name]})")
 
 
-def compare_one_pass(options: argparse.Namespace) -> None:
-    """The best preset's adversarial step in turns with the same in PyTorch."""
-    rows = {"this project": Row("pix2pix", options.batch_size)}
-    if options.torch_python:
-        python = options.torch_python
-        rows["PyTorch"] = Row("torch-pix2pix", options.batch_size, python=python)
-    for row in rows.values():
-        row.wait()
-    take_turns(rows.values(), options.rounds)
-    for name, row in rows.items():
-        row.finish()
-        print(f"one-pass train step, {name}: {row.summary()}")
-    this, *torch = rows.values()
-    for row in torch:
-        print(f"this / PyTorch: {this.ratio(row):.2f} (target: at most 1.0)")
-
-
-def compare_recipes(recipes: dict[str, dict], options: argparse.Namespace) -> None:
-    """Each in turns with the original recipe, two processes at a time."""
+def compare_recipes(recipes: Iterable[str], options: argparse.Namespace) -> None:
+    """Each, as its flags say, in turns with the original recipe, two processes at a time."""
     original = Row("this", options.batch_size)
     original.wait()
-    for name, config in recipes.items():
-        row = Row("this", options.batch_size, config)
+    for flags in recipes:
+        row = Row("this", options.batch_size, recipe_of(flags))
         row.wait()
         take_turns((original, row), options.rounds)
         row.finish()
         ratio = row.ratio(original)
-        print(f"train step, {name}: {row.summary()}, {ratio:.2f} of the original", flush=True)
+        print(f"train step, {flags}: {row.summary()}, {ratio:.2f} of the original", flush=True)
     original.finish()
     print(f"train step, original recipe: {original.summary()}")
 
 
-def presets() -> dict[str, dict]:
-    """Recipes of the program's presets beside the original one."""
-    from training.recipe import PRESETS
-
-    return {f"preset {name}": recipe for name, recipe in PRESETS.items() if name != "original"}
+def recipe_of(flags: str) -> dict:
+    """What flags of train-dcgan.py ask for; --classes is of two."""
+    parser = runpy.run_path(str(ROOT / "train-dcgan.py"))["parser"]()
+    arguments = parser.parse_args(["--preset", "original", *flags.split()])
+    if arguments.classes is not None:
+        arguments.classes = ("one", "other")
+    config, recipe = from_flags(arguments)
+    return dataclasses.asdict(config) | dataclasses.asdict(recipe)
 
 
 class Row:
@@ -301,7 +292,8 @@ def original_step(config: dict, batch_size: int) -> Callable[[], None]:
 
 
 def build(config: dict, batch_size: int):
-    """A model, a batch of random pictures, and a function that draws z as the original does."""
+    """A model, a batch of random pictures, with their classes if there are any, and a function that
+    draws z as the original does."""
     import numpy as np
     import tensorflow as tf
 
@@ -314,6 +306,8 @@ def build(config: dict, batch_size: int):
     side, channels, z_dim = model.config.image_size, model.config.channels, model.config.z_dim
     count = batch_size * model.recipe.d_steps
     real = tf.constant(rng.uniform(-1, 1, (count, side, side, channels)), tf.float32)
+    if names := model.config.classes:
+        real = real, tf.one_hot(rng.integers(len(names), size=count), len(names))
     return model, real, lambda: tf.constant(rng.uniform(-1, 1, (batch_size, z_dim)), tf.float32)
 
 
