@@ -37,8 +37,8 @@ def eagerly():
     tf.config.run_functions_eagerly(False)
 
 
-def dcgan(option: str) -> DCGAN:
-    return DCGAN(*both((OPTIONS | OFTEN_ENOUGH)[option] | SMALL))
+def dcgan(option: str, **more) -> DCGAN:
+    return DCGAN(*both((OPTIONS | OFTEN_ENOUGH)[option] | SMALL | more))
 
 
 def assert_equal(found, expected):
@@ -47,13 +47,9 @@ def assert_equal(found, expected):
         np.testing.assert_array_equal(found[name], value, err_msg=name)
 
 
-@pytest.mark.parametrize(
-    "option", [*OPTIONS, *(pytest.param(name, marks=pytest.mark.slow) for name in OFTEN_ENOUGH)]
-)
-def test_an_option_trains_is_saved_goes_on_and_is_folded(option, tmp_path):
-    model = dcgan(option)
-    batch = (REAL, LABELS) if model.config.classes else REAL
+def take_two_finite_steps(model: DCGAN, real: tf.Tensor, labels: tf.Tensor):
     before = model.weights()
+    batch = (real, labels) if model.config.classes else real
     for step in range(2):
         measured = model.step(batch, tf.constant(step))
         assert all(np.isfinite(value) for value in measured.values())
@@ -62,19 +58,11 @@ def test_an_option_trains_is_saved_goes_on_and_is_folded(option, tmp_path):
         if name.endswith("/kernel"):
             assert (value != before[name]).any(), name
 
-    # What goes on from a checkpoint ends as what was never stopped.
-    model.state.position.step = 2
-    model.state.save_training(tmp_path)
-    resumed = dcgan(option)
-    resumed.state.resume(tmp_path)
-    np.testing.assert_array_equal(resumed.sample(4), model.sample(4))
-    for goes_on in (model, resumed):
-        goes_on.step(batch, tf.constant(2))
-    assert_equal(resumed.weights(), model.weights())
-    assert_equal(resumed.state.training(), model.state.training())
 
-    # Folded networks compute what they are made of, class by class, and follow the weights.
-    z = tf.constant(np.random.default_rng(0).normal(size=(3, 8)), tf.float32)
+def assert_folded(model: DCGAN):
+    """Folded networks compute what they are made of, class by class, and follow the weights."""
+    size = model.config.z_dim
+    z = tf.constant(np.random.default_rng(0).normal(size=(3, size)), tf.float32)
     for number, given in enumerate(model.each()):
         told = [tf.one_hot([number] * 3, 2)] if model.config.classes else []
         generator = model.average or model.generator
@@ -82,6 +70,38 @@ def test_an_option_trains_is_saved_goes_on_and_is_folded(option, tmp_path):
         np.testing.assert_allclose(given.generate(latents_of(given, z)), made, atol=2e-5)
         judged = model.discriminator([made, *told] if told else made, training=False)[:, 0]
         np.testing.assert_allclose(given.logits(made.numpy()), judged, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "option", [*OPTIONS, *(pytest.param(name, marks=pytest.mark.slow) for name in OFTEN_ENOUGH)]
+)
+def test_an_option_trains_is_saved_goes_on_and_is_folded(option, tmp_path):
+    model = dcgan(option)
+    take_two_finite_steps(model, REAL, LABELS)
+
+    # What goes on from a checkpoint ends as what was never stopped.
+    model.state.position.step = 2
+    model.state.save_training(tmp_path)
+    resumed = dcgan(option)
+    resumed.state.resume(tmp_path)
+    np.testing.assert_array_equal(resumed.sample(4), model.sample(4))
+    batch = (REAL, LABELS) if model.config.classes else REAL
+    for goes_on in (model, resumed):
+        goes_on.step(batch, tf.constant(2))
+    assert_equal(resumed.weights(), model.weights())
+    assert_equal(resumed.state.training(), model.state.training())
+    assert_folded(model)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("option", OPTIONS | OFTEN_ENOUGH)
+def test_an_option_at_128_pixels(option):
+    own = (OPTIONS | OFTEN_ENOUGH)[option]
+    more = {k: value for k, value in {"attention": 32, "coupled": 2}.items() if k in own}
+    model = dcgan(option, image_size=128, gf_dim=2, df_dim=2, batch_size=2, **more)
+    real = tf.constant(codecs.to_float(drawn_faces(2, 128)))
+    take_two_finite_steps(model, real, LABELS[:2])
+    assert_folded(model)
 
 
 @pytest.mark.parametrize("option", ["norm", "style"])
