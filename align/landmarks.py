@@ -58,6 +58,13 @@ def find_faces(image: np.ndarray, predictor: Path | str | None = None) -> list[F
     return sorted(found, key=_area, reverse=True)
 
 
+def of_aligned(image: np.ndarray, predictor: Path | str | None = None) -> np.ndarray:
+    """Landmarks, float64 (68, 2), x and y, of an aligned face, which fills uint8 (S, S, 1 or 3)."""
+    image = _reduced(image)
+    face = _predictor(predictor_path(predictor))(image, dlib.rectangle(0, 0, *image.shape[1::-1]))
+    return np.array([(part.x, part.y) for part in face.parts()], np.float64)
+
+
 def _area(face: Face) -> int:
     left, top, right, bottom = face.box
     return (right - left) * (bottom - top)
