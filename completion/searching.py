@@ -152,6 +152,7 @@ class Searching:
                 "starts" if label is None else f"starts-{label}",
                 fingerprint=fingerprint,
                 make=partial(self._fit_starts, model),
+                needed=starts.OWN,
             )
             self._starts[label] = fingerprint, starts.Starts.from_arrays(arrays, model.space)
         return self._starts[label][1]

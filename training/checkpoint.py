@@ -18,7 +18,7 @@ import re
 import shutil
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -283,18 +283,25 @@ def _single(array: np.ndarray) -> np.ndarray:
     return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
-def cached(path: Path | None, name: str, fingerprint: str, make: Callable[[], Arrays]) -> Arrays:
+def cached(
+    path: Path | None,
+    name: str,
+    fingerprint: str,
+    make: Callable[[], Arrays],
+    needed: Collection[str] = (),
+) -> Arrays:
     """Arrays that are made once per model and kept beside its weights, as name.npz.
 
     path: the model's folder (the prefix of a TensorFlow 1 checkpoint), or None for a model that
-    was never saved. Those of other weights are made anew; a read-only folder is left alone.
+    was never saved. Those of other weights, and of older programs that kept none of some name
+    that is needed, are made anew; a read-only folder is left alone.
     """
     if path is None:
         return make()
     place = path / f"{name}.npz" if path.is_dir() else Path(f"{path}.{name}.npz")
     try:
         arrays = _read_arrays(place)
-        if arrays.pop("fingerprint").item() == fingerprint:
+        if arrays.pop("fingerprint").item() == fingerprint and arrays.keys() >= set(needed):
             return arrays
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass  # absent or damaged: as good as absent

@@ -26,10 +26,11 @@ def model():
     return DCGAN.restore(FACES64)
 
 
-def test_it_is_the_networks_and_what_searches_start_from_in_45_mb():
+def test_it_is_both_networks_and_what_searches_start_from_in_24_mb():
     files = {path.name: path.stat().st_size for path in FACES64.iterdir()}
     assert files.keys() == {"config.json", "linear.npz", "starts.npz", "weights.npz"}
-    assert sum(files.values()) < 45e6
+    assert sum(files.values()) < 24e6
+    assert_both_networks_in_half_precision(FACES64)
 
 
 def test_its_starts_are_its_own_so_that_no_run_fits_them_anew(model):
@@ -51,7 +52,11 @@ def test_the_network_is_all_that_training_goes_on_from_in_40_mb():
     files = {path.name: path.stat().st_size for path in PIX2PIX.iterdir()}
     assert files.keys() == {"config.json", "linear.npz", "weights.npz"}
     assert sum(files.values()) < 40e6
-    with np.load(PIX2PIX / "weights.npz") as weights:
+    assert_both_networks_in_half_precision(PIX2PIX)
+
+
+def assert_both_networks_in_half_precision(folder: Path):
+    with np.load(folder / "weights.npz") as weights:
         assert {name.split("/")[0] for name in weights.files} == {"generator", "discriminator"}
         assert all(weights[name].dtype == np.float16 for name in weights.files)
 

@@ -67,7 +67,7 @@ def test_ridge_is_the_conditional_mean_of_the_joint_gaussian(fitted_bent, monkey
     small = images.reshape(3, 8, 2, 8, 2, 3).mean(axis=(2, 4)).reshape(3, -1)
     difference = (small - s.pictures.mean)[:, known]
     solved = np.linalg.solve(covariance, difference.T)
-    expected = np.clip(solved.T @ together.T + s.latents.mean(axis=0), -1, 1)
+    expected = np.clip(solved.T @ together.T + s.z_mean, -1, 1)
     np.testing.assert_allclose(s.ridge(images, masks), expected, atol=1e-4)
 
 

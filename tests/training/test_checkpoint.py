@@ -315,3 +315,13 @@ def test_state_may_hold_infinity(tmp_path):
     checkpoint.save(tmp_path / "step-00000000", {}, {"a": np.zeros(1)}, {"b": np.zeros(1)}, state)
     assert Position(**checkpoint.load(tmp_path).state) == Position()
     json.loads((tmp_path / "step-00000000" / "state.json").read_text())
+
+
+def test_what_older_programs_kept_beside_a_model_is_made_anew(tmp_path):
+    def kept(*names):
+        made = {name: np.zeros(1) for name in names}
+        return checkpoint.cached(tmp_path, "starts", "a", lambda: made, needed=names).keys()
+
+    assert kept("codes") == {"codes"}
+    for names in (("codes", "jacobian"), ("codes",)):
+        assert kept(*names) == {"codes", "jacobian"}
