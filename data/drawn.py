@@ -13,12 +13,16 @@ _SKINS = [(255, 224, 196), (234, 192, 150), (198, 140, 98), (140, 90, 60), (90, 
 _HAIRS = [(40, 26, 20), (96, 60, 30), (200, 160, 80), (130, 130, 130), (150, 60, 30)]
 
 
-def drawn_faces(count: int, size: int = 64, seed: int = 0, channels: int = 3) -> np.ndarray:
-    """`count` faces as uint8 (count, size, size, channels); face i depends on (seed, i) alone."""
-    return np.stack([_face(np.random.default_rng([seed, i]), size, channels) for i in range(count)])
+def drawn_faces(
+    count: int, size: int = 64, seed: int = 0, channels: int = 3, glasses: bool = False
+) -> np.ndarray:
+    """`count` faces as uint8 (count, size, size, channels); face i depends on (seed, i) alone, and
+    may wear glasses."""
+    generators = (np.random.default_rng([seed, i]) for i in range(count))
+    return np.stack([_face(generator, size, channels, glasses) for generator in generators])
 
 
-def _face(rng: np.random.Generator, size: int, channels: int) -> np.ndarray:
+def _face(rng: np.random.Generator, size: int, channels: int, glasses: bool) -> np.ndarray:
     scale = 3  # drawn larger, then averaged: soft edges
     axis = (np.arange(size * scale) + 0.5) / (size * scale)
     y, x = np.meshgrid(axis, axis, indexing="ij")
@@ -41,6 +45,9 @@ def _face(rng: np.random.Generator, size: int, channels: int) -> np.ndarray:
         canvas[_disc(x, y, eye_x, eye_y, 0.8 * eye_r, 0.9 * eye_r)] = (50, 40, 40)
         brow = (abs(x - eye_x) < 0.07) & (abs(y - eye_y + 0.085) < 0.014)
         canvas[brow] = hair * 0.8
+        if glasses:
+            lens, frame = (_disc(x, y, eye_x, eye_y, r, r) for r in (0.075, 0.105))
+            canvas[frame & ~lens] = 20
     canvas[_disc(x, y, 0.5, 0.60, 0.035, 0.05)] = skin * 0.82
     curve = mouth_y - smile * ((x - 0.5) / mouth_w) ** 2
     canvas[(abs(x - 0.5) < mouth_w) & (abs(y - curve) < 0.018)] = (160, 50, 60)

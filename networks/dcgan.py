@@ -1,5 +1,7 @@
 """The two networks of the DCGAN, built from its configuration with stock Keras layers."""
 
+from collections.abc import Iterator
+
 import keras
 import numpy as np
 
@@ -95,20 +97,26 @@ class _Layers:
 
     def __init__(self, config: Config, seed: int, network: str, spectral: bool):
         self._config, self._seed, self._network = config, seed, network
-        self._spectral, self._made = spectral, iter(range(10**6))
+        self._spectral, self._made = spectral, 0
         self.layer = {"dtype": config.policy}
 
     def _normal(self, kind=keras.initializers.RandomNormal, deviation: float = 0.02):
-        return kind(stddev=deviation, seed=layer_seed(self._seed, self._network, next(self._made)))
+        self._made += 1
+        seed = layer_seed(self._seed, self._network, self._made - 1)
+        return kind(stddev=deviation, seed=seed)
 
     def classes(self):
         """An input of classes, if there are any."""
         names = self._config.classes
         return keras.Input((len(names),), name="classes") if names else None
 
-    def owners(self) -> list[str]:
-        """What the names of each class's own layers end with."""
-        return [f"_class{number}" for number in range(len(self._config.classes))]
+    def owners(self) -> Iterator[str]:
+        """What the names of each class's own layers end with. They start alike, so that one z is
+        the same picture in each class, until classes ask for differences."""
+        made = self._made
+        for number in range(len(self._config.classes)):
+            self._made = made
+            yield f"_class{number}"
 
     def dense(self, x, width: int, name: str, bias: bool = True):
         kind = ops.SpectralDense if self._spectral else keras.layers.Dense
