@@ -5,8 +5,9 @@
     bench/style.py measure runs/style WAY ...   of runs/style/WAY/STYLE/results/
 
 The photographs are parts of those in scikit-image (requirements-dev.txt) and drawn textures; the
-styles are drawn, but for a brick wall. measure prints the losses, unweighted, of what stylize.py
-has painted of unseen/ in each way and style, and writes sheet.png: pictures, styles, ways.
+styles are drawn, but for a brick wall. measure prints, of what stylize.py has painted of unseen/ in
+each way and style, the mean style loss, in brackets its ratio to the first way's, and the content
+loss, all unweighted; it writes sheet.jpg: pictures, styles, ways.
 """
 
 import sys
@@ -77,26 +78,31 @@ def measure(folder: Path, ways: list[str], style_size: int = 128) -> None:
     def floats(pixels: np.ndarray) -> tf.Tensor:
         return tf.constant(codecs.to_float(pixels)[None])
 
-    loss, rows = Loss(Objective(content_blocks=("block3",))), []
-    pictures = {path.stem: codecs.read(path) for path in sorted((folder / "unseen").iterdir())}
+    loss, cells = Loss(Objective(content_blocks=("block3",))), []
+    print("| | " + " | ".join(ways) + " |\n|" + " --- |" * (1 + len(ways)))
     for name, style in zip(*read_styles([folder / "styles"], style_size), strict=True):
-        styles = [loss.style(floats(style))]
-        painted = {
-            (way, picture): codecs.read(path)
+        wanted, found = [loss.style(floats(style))], {}
+        for path in sorted((folder / "unseen").iterdir()):
+            picture = codecs.read(path)
+            cells += [picture, codecs.read(folder / "styles" / f"{name}.png")]
+            for way in ways:
+                painted = folder / way / name / "results" / path.name
+                pixels = codecs.read(painted) if painted.exists() else np.full_like(picture, 255)
+                cells.append(pixels)
+                if painted.exists():
+                    content = loss.content(floats(picture))
+                    parts = loss.parts(floats(pixels), content, wanted, tf.ones((1, 1)))
+                    found.setdefault(way, []).append([float(x[0]) for x in parts.values()])
+        means = {way: np.mean(parts, axis=0) for way, parts in found.items()}
+        row = [
+            f"{means[way][1]:.3f} ({means[way][1] / means[ways[0]][1]:.2f}), {means[way][0]:.2f}"
+            if way in means
+            else ""
             for way in ways
-            for picture in pictures
-            if (path := folder / way / name / "results" / f"{picture}.png").exists()
-        }
-        for (way, picture), pixels in painted.items():
-            content = loss.content(floats(pictures[picture]))
-            parts = loss.parts(floats(pixels), content, styles, tf.ones((1, 1)))
-            figures = ", ".join(f"{part} {float(x[0]):.3f}" for part, x in parts.items())
-            print(f"{name}, {picture}, {way}: {figures}")
-        for picture in dict.fromkeys(picture for _, picture in painted):
-            blank = np.full_like(pictures[picture], 255)
-            row = [painted.get((way, picture), blank) for way in ways]
-            rows += [pictures[picture], codecs.read(folder / "styles" / f"{name}.png"), *row]
-    codecs.write(folder / "sheet.png", grids.grid(np.stack(rows), 2 + len(ways)))
+        ]
+        print(f"| {name} | {' | '.join(row)} |")
+    sheet = grids.grid(np.stack(cells), 2 + len(ways))
+    codecs.write(folder / "sheet.jpg", sheet, quality=80)
 
 
 if __name__ == "__main__":

@@ -69,8 +69,8 @@ class StyleConfig:
     network: str = "transformation"
     styles: tuple[str, ...] = ("style",)
     norm: str = "instance"
-    filters: int = 32
-    residual: int = 5
+    filters: int = 16
+    residual: int = 3
     extractor: str = "efficientnet-lite0"
     encoder_blocks: tuple[str, ...] = ("block2", "block3", "block4")
 

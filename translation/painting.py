@@ -37,17 +37,15 @@ class Loss:
 
     def content(self, pictures: tf.Tensor) -> list[tf.Tensor]:
         """What is remembered of pictures whose content shall stay."""
-        return self.of(self.features(pictures), self.objective.content_blocks)
+        features = self.features(pictures)
+        return [features[block] for block in self.objective.content_blocks]
 
     def style(self, pictures: tf.Tensor) -> Style:
         """What is remembered of one style for all, (1, h, w, 3), or of one for each, (N, h, w, 3),
         in [-1, 1]."""
-        maps = self.of(self.features(pictures), self.objective.style_blocks)
+        features = self.features(pictures)
+        maps = [features[block] for block in self.objective.style_blocks]
         return Style(maps, statistics.units(self.objective.statistics, maps))
-
-    @staticmethod
-    def of(features: Mapping[str, tf.Tensor], blocks: Sequence[str]) -> list[tf.Tensor]:
-        return [features[block] for block in blocks]
 
     def parts(
         self,
@@ -60,7 +58,8 @@ class Loss:
         shares (N, styles): how much of each style. The style loss of a mixture is the mixture of
         theirs; that of one style the mean over its blocks."""
         features = self.features(pictures)
-        maps = self.of(features, self.objective.style_blocks)
+        maps = [features[block] for block in self.objective.style_blocks]
+        wanted = [features[block] for block in self.objective.content_blocks]
         kind = self.objective.statistics
         distances = [
             sum(
@@ -71,9 +70,7 @@ class Loss:
         ]
         mixed = sum(shares[:, number] * distance for number, distance in enumerate(distances))
         return {
-            "content": statistics.content_loss(
-                self.of(features, self.objective.content_blocks), content
-            ),
+            "content": statistics.content_loss(wanted, content),
             "style": mixed / len(maps),
             "variation": statistics.total_variation(pictures),
         }

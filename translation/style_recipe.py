@@ -26,7 +26,7 @@ class StyleRecipe(Objective):
     style_size: int = STYLE_PIXELS
     ema: float = 400.0
     learning_rate: float = 0.002
-    batch_size: int = 4
+    batch_size: int = 1
     seed: int = 0
 
     def __post_init__(self):
