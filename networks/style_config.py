@@ -72,7 +72,7 @@ class StyleConfig:
     filters: int = 16
     residual: int = 3
     extractor: str = "efficientnet-lite0"
-    encoder_blocks: tuple[str, ...] = ("block2", "block3", "block4")
+    encoder_blocks: tuple[str, ...] = ("stem", "block2", "block3", "block4")
 
     def __post_init__(self):
         must_be_among(self, network=NETWORKS, norm=NORMS, image_size=(16, 32, 64, 128, 256, 512))

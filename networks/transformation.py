@@ -54,17 +54,18 @@ def decoder(
 
     From the coarsest map it doubles until the next one's size, and takes that in beside; what comes
     of it is added to the pixels. Huang and Belongie (arXiv 1703.06868) decode one map alone, of 512
-    channels; one of few channels holds too little of a picture.
+    channels; one of few channels holds too little of a picture. Nor have they norms, which would
+    undo AdaIN; here a picture's features are scaled together, without which training diverges.
     """
     conv = _Convolutions(seed)
     inputs = [keras.Input((None, None, width)) for width in (3, *channels)]
     pixels, *finer, x = inputs
-    stride, number = strides[-1], 0
-    finer = dict(zip(strides, finer, strict=False))
+    stride, number, x = strides[-1], 0, _scaled(x)
+    finer = dict(zip(strides, map(_scaled, finer), strict=False))
     while True:
         width = config.filters * min(stride, 4)
         for _ in range(2):
-            x = layers.ReLU()(conv(x, width, f"conv{number}"))
+            x = layers.ReLU()(_scaled(conv(x, width, f"conv{number}")))
             number += 1
         if stride == 1:
             break
@@ -72,6 +73,12 @@ def decoder(
         if stride in finer:
             x = layers.Concatenate()([x, finer[stride]])
     return keras.Model(inputs, conv.change(pixels, x), name="decoder")
+
+
+def _scaled(x):
+    """(N, H, W, C) with a mean square of 1 in each picture; its channels keep their proportions."""
+    squares = keras.ops.mean(keras.ops.square(x), axis=(1, 2, 3), keepdims=True)
+    return x * keras.ops.rsqrt(squares + EPSILON)
 
 
 class _Convolutions:
