@@ -90,7 +90,7 @@ class StyleConfig:
     def difference(self, other: "StyleConfig", any_size: bool = False) -> str | None:
         """The first field in which two networks differ, in words; any_size: but for their pictures'
         size, as weights fit all."""
-        names = ("image_size", "network", "styles", "norm", "filters", "residual", "extractor")
-        ignored = {"image_size", "styles"} if any_size else set()
-        names = (name for name in (*names, "encoder_blocks") if name not in ignored)
+        its = {"transformation": ("norm", "residual"), "adain": ("extractor", "encoder_blocks")}
+        sized = () if any_size else ("image_size", "styles")
+        names = ("network", *sized, "filters", *its[self.network])
         return first_difference(self, other, names)

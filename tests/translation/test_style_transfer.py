@@ -1,5 +1,7 @@
 """Networks that paint, and the search over pixels: what they minimise, keep, and leave alone."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -120,6 +122,14 @@ def test_batch_norm_serves_one_style():
     before = network(inputs, training=False).numpy()
     network(inputs, training=True)  # which moves the norms' statistics
     assert np.abs(network(inputs, training=False) - before).max() > 0.01
+
+
+def test_networks_differ_in_what_they_have():
+    other = dataclasses.replace(TWO, encoder_blocks=("block1",), image_size=32)
+    assert TWO.difference(other) == "image_size is 16, here it is 32"
+    assert TWO.difference(other, any_size=True) is None
+    assert "encoder_blocks is" in dataclasses.replace(other, network="adain").difference(ANY, True)
+    assert TWO.difference(ANY) == "network is transformation, here it is adain"
 
 
 def test_what_an_objective_is_not():
