@@ -408,3 +408,16 @@ def test_help_names_every_preset_and_flag(launcher, tmp_path):
     for word in ("--learning-rate", "--learning_rate", "--sample_dir", "--no-resume", "original:"):
         assert word in running.stdout
     assert COURSE[0] in running.stdout
+
+
+@pytest.mark.slow
+def test_sub_folders_are_classes(launcher, tmp_path):
+    for name in ("bare", "glasses"):
+        write_faces(tmp_path / "faces" / name, 4)
+    flags = ("--classes", "--condition", "concat", "--epoch", 1)
+    running = train(launcher, tmp_path / "faces", tmp_path / "run", *flags)
+    assert running.wait() == 0, running.stderr
+    config = checkpoint.load(tmp_path / "run" / "checkpoint").config
+    assert (config["classes"], config["condition"]) == (["bare", "glasses"], "concat")
+    again = train(launcher, tmp_path / "faces", tmp_path / "run", *flags[:1], "--coupled", 1)
+    assert_refused(again, "its condition is concat, here it is none; choose another --checkpoint")
