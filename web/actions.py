@@ -4,7 +4,6 @@ import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,6 +16,7 @@ from completion.options import Options
 from pictures import codecs, decoding
 from web import studio
 from web.models import Models
+from web.runs import Runs
 from web.safety import Limits, check
 from web.studio import Result, Scene, Version, View
 from web.wish import (
@@ -49,6 +49,7 @@ ENDS = {
 DISPLACED = (
     f" The face came out a little displaced: if it looks so, choose “{POINTS}” to show where it is."
 )
+WAITING = "Waiting for its turn…"
 FACE, PICTURE = "Face", "Whole picture"  # what of a result is shown
 BRUSH_SHARE = 14  # of the square that is completed, to begin with
 BRUSH_SIZES = (2, 100)  # radius in shown pixels
@@ -68,44 +69,32 @@ def warn(error: ValueError, title: str = "Not possible") -> None:
     gr.Warning(str(error), title=title)
 
 
-@dataclass
-class Run:
-    """A completion that was asked for. over: it has come to its end; abandoned: for another
-    picture."""
-
-    stop: threading.Event = field(default_factory=threading.Event)
-    over: bool = False
-    abandoned: bool = False
-
-
 class Actions:
     """models: to choose from; folder: where results are written; seconds: the most for a search."""
 
     def __init__(self, models: Models, limits: Limits, folder: Path, seconds: float):
         self.models, self.limits, self.folder, self.seconds = models, limits, folder, seconds
-        self._runs: dict[str, Run] = {}  # by session
+        self._runs = Runs()
 
     # A picture, and a place in it
 
     def look(self, request: gr.Request, path: str | None, hole: np.ndarray | None = None) -> tuple:
         """A new picture, with a hole, bool (h, w), that is painted on it already -> photo, start,
-        scene, number of the scene, place, clicks, kind, editor, brush size, results, status, and as
-        for `show`.
+        scene, number of the scene, place, clicks, kind, editor, brush size, results, complete,
+        stop, status, live, and as for `show`.
 
         The photo is emptied by the same answer, whether it is taken or refused: what a second one
         would do to a picture that came in between is nothing to think about.
         """
         if path is None:
-            return None, *[gr.skip()] * 15
+            return None, *[gr.skip()] * 18
         try:
             check(path, self.limits)
             scene = studio.look(path)
         except ValueError as error:
             warn(error, title="Not taken")
-            return None, *[gr.skip()] * 15
-        if run := self._runs.get(request.session_hash):
-            run.abandoned = True
-            run.stop.set()
+            return None, *[gr.skip()] * 18
+        self._runs.abandon(request.session_hash)
         place = FACES if len(scene.faces) else WHOLE
         points = points_of(scene, place, [])
         hidden = gr.update(visible=False)
@@ -120,7 +109,10 @@ class Actions:
             canvas(scene, points, None if hole is None else studio.painted(hole)),
             int(np.clip(scene.side(points) / BRUSH_SHARE, *BRUSH_SIZES)),
             hidden,
+            gr.update(visible=True),
+            hidden,
             "",
+            hidden,
             *arranged(BRUSH),
             legend(scene, place),
         )
@@ -190,35 +182,42 @@ class Actions:
 
     # Completing
 
-    def stop(self, request: gr.Request) -> None:
-        if run := self._runs.get(request.session_hash):
-            run.stop.set()
+    def ask(self, request: gr.Request, scene: Scene | None, number: int | None) -> tuple:
+        """A click on Complete -> number of what is asked for, complete, stop, status. It is to take
+        its turn; what the same visitor asked for before is given up.
+
+        number: of the scene that the page shows. What the server keeps may be the one that follows.
+        """
+        if scene is None or scene.number != number:
+            return (gr.skip(),) * 4
+        run = self._runs.ask(request.session_hash)
+        return run.number, gr.update(visible=False), gr.update(visible=True), WAITING
+
+    def stop(self, request: gr.Request) -> tuple:
+        """-> complete, stop, status"""
+        if self._runs.stop(request.session_hash):
+            return gr.update(visible=True), gr.update(visible=False), ""
+        return (gr.skip(),) * 3
 
     def complete(self, request: gr.Request, number: int | None, *values) -> Iterator[tuple]:
-        """The picture of the page -> complete, stop, status, live, results, result, chosen,
-        gallery, slider, three downloads. Yields what it comes to on its way, and each alternative
-        as it is found.
-
-        number: of the scene when this was asked for. What the server keeps, the scene too, is that
-        of today: who has waited in the queue may have another picture by now.
-        """
-        wish, run = Wish(*values), Run()
-        if wish.scene is not None and wish.scene.number != number:
-            return
-        self._runs[request.session_hash] = run
+        """What was asked for by this number -> complete, stop, status, live, results, result,
+        chosen, gallery, slider, three downloads. Yields what it comes to on its way, and each
+        alternative as it is found."""
         shown, hidden = gr.update(visible=True), gr.update(visible=False)
-        try:
-            yield hidden, shown, "Looking at the picture…", *[gr.skip()] * 9
-            with studio.own_folder(self.folder) as folder:
-                for values in self._complete(wish, folder, run.stop):
-                    if run.abandoned:
-                        return
-                    yield values
-        except ValueError as error:
-            warn(error)
-            yield shown, hidden, "", hidden, *[gr.skip()] * 8
-        finally:
-            run.over = True
+        with self._runs.turn(request.session_hash, number) as run:
+            if run is None:
+                return
+            old = hidden if run.follows else gr.skip()
+            yield hidden, shown, "Looking at the picture…", gr.skip(), old, *[gr.skip()] * 7
+            try:
+                with studio.own_folder(self.folder) as folder:
+                    for answer in self._complete(Wish(*values), folder, run.stop):
+                        if run.abandoned:
+                            return
+                        yield answer
+            except ValueError as error:
+                warn(error)
+                yield shown, hidden, "", hidden, *[gr.skip()] * 8
 
     def _complete(self, wish: Wish, folder: Path, stop: threading.Event) -> Iterator[tuple]:
         completer = self.models.by_way(wish.way, wish.pixels)
@@ -264,18 +263,21 @@ class Actions:
             str(result.animation),
         )
 
-    def end(self, request: gr.Request) -> tuple:
-        """The search is over, however it went -> complete, stop, status, live, results
+    def end(self, request: gr.Request, failed: bool = False) -> tuple:
+        """A job is over; failed: as the server was busy, or broke -> complete, stop, status, live,
+        results
 
         An answer that was on its way when it was abandoned came after the new picture: what it
         showed goes here.
         """
-        run, hidden = self._runs.get(request.session_hash), gr.update(visible=False)
-        if run and not run.over:  # a later one
+        run, hidden = self._runs.end(request.session_hash, failed), gr.update(visible=False)
+        if run is None:  # a later one is to come
             return (gr.skip(),) * 5
-        self._runs.pop(request.session_hash, None)
-        old = ("", hidden, hidden) if run and run.abandoned else (gr.skip(), hidden, gr.skip())
-        return gr.update(visible=True), hidden, *old
+        status = "" if failed or run.stale else gr.skip()
+        return gr.update(visible=True), hidden, status, hidden, hidden if run.stale else gr.skip()
+
+    def fail(self, request: gr.Request) -> tuple:
+        return self.end(request, failed=True)
 
     def choose(self, result: Result, seen: str, event: gr.SelectData) -> tuple:
         """One of the alternatives -> chosen, slider, picture to download"""

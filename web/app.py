@@ -141,7 +141,7 @@ def _quiet(folder: str) -> dict[str, str]:
 
 def _launch(arguments: argparse.Namespace, folders: list[Path], folder: Path):
     """Start the server in threads of its own; returns the page."""
-    from web import examples, mend, page, safety, studio
+    from web import browser, examples, mend, page, safety, studio
     from web.actions import Actions
     from web.models import Models
 
@@ -166,7 +166,7 @@ def _launch(arguments: argparse.Namespace, folders: list[Path], folder: Path):
             server_port=port,
             auth=arguments.auth,
             theme=page.theme(),
-            css=page.STYLE,
+            css=browser.STYLE,
             max_file_size=limits.bytes,
             state_session_capacity=SESSIONS,
             app_kwargs={"middleware": safety.middleware(host)},

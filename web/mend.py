@@ -33,18 +33,23 @@ WRONG = {
 
 
 class Menders:
-    """Networks for other damage than holes, by what is wrong with a picture. The one used last is
-    kept in memory."""
+    """Networks for other damage than holes, by what is wrong with a picture, and where there are
+    several for it by their folders. The one used last is kept in memory."""
 
     def __init__(self, folders: Sequence[Path]):
-        self.folders: dict[str, Path] = {}
+        found: dict[str, list[Path]] = {}
         for folder in folders:
             config = checkpoint.config_of(folder)
             damage = Damage(config.get("damage", "hole"))
             if damage.name == "hole" or config.get("guide") == "none":
                 continue
             words = WRONG.get(damage.name.partition(":")[0], f"Undo {damage.name}")
-            self.folders.setdefault(words.format(factor=damage.factor), folder)
+            found.setdefault(words.format(factor=damage.factor), []).append(folder)
+        self.folders: dict[str, Path] = {
+            words if len(several) == 1 else f"{words} ({folder})": folder
+            for words, several in found.items()
+            for folder in several
+        }
         self._lock, self._last = threading.Lock(), ("", None)
 
     def get(self, wrong: str) -> mending.Mender:

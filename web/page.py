@@ -12,6 +12,7 @@ from completion.case import FITS
 from completion.options import PRESETS
 from pictures import blend, masks
 from web.actions import BRUSH_SIZES, FACE, PICTURE, Actions, compared
+from web.browser import EDITOR, SCROLL
 from web.examples import Example
 from web.studio import OPACITY, PAINT
 from web.wish import BRUSH, FACES, KINDS, PLACES
@@ -34,41 +35,6 @@ OWN = {"api_visibility": "private"}  # of the page alone; programs have /complet
 EACH = OWN | {"trigger_mode": "multiple"}
 LAST = OWN | {"trigger_mode": "always_last"}
 AT_ONCE = OWN | {"queue": False, "show_progress": "hidden"}
-STYLE = """
-.gradio-container { width: 100%; max-width: 1340px !important; margin: auto; }
-.gradio-container .main { padding: 8px 16px !important; }
-/* Links lead to and fro; the bar would take a line of the screen. */
-.nav-holder { display: none; }
-/* Until there is a picture. An editor that is made with its picture takes the paint twice. */
-.gradio-container:has(#photo) #work { display: none; }
-.editor canvas, .editor .pixi-target { touch-action: none; }
-.thumbnails .grid-container { grid-template-columns: repeat(auto-fill, 84px) !important; }
-.thumbnails .grid-wrap { min-height: 0; padding-top: 26px; }
-@media (max-width: 640px) { .editor { height: 400px !important; } }
-"""
-# Gradio's editor has no keys, and places a layer that it is given by the largest picture it has
-# shown, which the brush remembers. `editor` is the name under which it can be reached.
-EDITOR = """() => {
-  document.addEventListener("keydown", (event) => {
-    const typing = event.target.matches("textarea, input:not([type=range], [type=radio])");
-    if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z" || typing) return;
-    event.preventDefault();
-    event.shiftKey ? window.editor?.redo() : window.editor?.undo();
-  });
-  const amend = () => {
-    if (!window.editor) return requestAnimationFrame(amend);
-    const editor = window.editor, add = editor.add_layers_from_url.bind(editor);
-    editor.add_layers_from_url = async (layers) => {
-      const brush = editor.tools.get("brush").brush_textures;
-      brush.cleanup_textures();
-      await add(layers);
-      brush.initialize_textures();
-    };
-  };
-  amend();
-}"""
-SCROLL = """() => document.querySelector("#results")?.scrollIntoView(
-  { behavior: "smooth", block: "nearest" })"""
 
 
 def upload(label: str, **options) -> gr.Image:
@@ -138,6 +104,7 @@ class Page:
         with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=age) as self.blocks:
             self.scene, self.clicks = gr.State(), gr.State([])
             self.number = gr.Number(visible="hidden", label="Number of the picture")
+            self.asked = gr.Number(visible="hidden", label="Number of what was asked for")
             self.result, self.chosen = gr.State(), gr.State()
             with gr.Column() as self.start:
                 self._start()
@@ -261,7 +228,10 @@ class Page:
             self.editor,
             self.size,
             self.results,
+            self.complete,
+            self.stop,
             self.status,
+            self.live,
             *place,
         ]
         self.photo.upload(do.look, self.photo, looked, show_progress_on=self.photo, **EACH)
@@ -325,18 +295,16 @@ class Page:
             self.slider,
             *self.downloads,
         ]
-        run = self.complete.click(
-            do.complete,
-            [self.number, *wish],
-            shown,
-            show_progress="minimal",
-            show_progress_on=self.status,
-            **DEVICE,
-            **OWN,
+        asked = self.complete.click(
+            do.ask, [self.scene, self.number], [self.asked, *buttons, self.status], **AT_ONCE
+        )
+        run = asked.then(
+            do.complete, [self.asked, *wish], shown, show_progress="hidden", **DEVICE, **EACH
         )
         ended = [*buttons, self.status, self.live, self.results]
         run.then(do.end, None, ended, **AT_ONCE)
-        self.stop.click(do.stop, None, None, **AT_ONCE)
+        run.failure(do.fail, None, ended, **AT_ONCE)
+        self.stop.click(do.stop, None, [*buttons, self.status], **AT_ONCE)
         self.slider.change(None, None, None, js=SCROLL)
         picked = [self.slider, self.downloads[0]]
         self.gallery.select(do.choose, [self.result, self.seen], [self.chosen, *picked], **LAST)

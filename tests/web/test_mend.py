@@ -1,6 +1,7 @@
 """The page that mends pictures, as translate.py does."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,13 @@ def page(folders, tmp_path):
 
 def test_what_is_wrong_chooses_among_the_networks_for_faces(folders):
     assert Menders(folders).folders == {ENLARGE: folders[1], COLOUR: folders[2]}
+
+
+def test_of_two_networks_for_the_same_both_are_offered(folders, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(folders[2], other)
+    offered = {ENLARGE: folders[1], f"{COLOUR} ({folders[2]})": folders[2]}
+    assert Menders([*folders, other]).folders == offered | {f"{COLOUR} ({other})": other}
 
 
 def test_it_mends_as_translate_does(page, folders, tmp_path):

@@ -7,6 +7,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -66,10 +67,15 @@ def test_a_queue_is_served_in_order_says_busy_and_forgets_who_leaves(
         each.locator("#shown img").wait_for()
     hold()  # by a search of the first visitor, which ends when she leaves
     settings(page, Steps=20)
+    settings(late, Steps=1, Alternatives=1)
     client, jobs = Client(server.url, verbose=False), []
     click(page, "Complete")
     wait_for_status(page, "Step")
-    for rank in range(10):
+    for _ in range(2):  # what is given up while it waits keeps nobody from asking again
+        click(late, "Complete")
+        wait_for_status(late, actions.WAITING)
+        click(late, "Stop")
+    for rank in range(2, 10):
         jobs.append(
             client.submit(
                 picture=handle_file(photograph),
@@ -85,12 +91,14 @@ def test_a_queue_is_served_in_order_says_busy_and_forgets_who_leaves(
         client.predict(picture=handle_file(photograph), api_name="/complete")
     click(late, "Complete")
     late.get_by_text("currently busy").wait_for()
-    assert late.get_by_role("button", name="Complete", exact=True).is_visible()
+    late.get_by_role("button", name="Complete", exact=True).wait_for()
     page.context.close()
     results = [Path(job.result(SECONDS)[0][0]).read_bytes() for job in jobs]
     written = {p.read_bytes(): p.stat().st_mtime_ns for p in server.folder.rglob("completed-*")}
     times = [written[result] for result in results]
-    assert times == sorted(times) and len(set(results)) == 10
+    assert times == sorted(times) and len(set(results)) == 8
+    click(late, "Complete")
+    wait_for_status(late, "Done")
 
 
 def test_fetches_nothing_for_anybody(server):
@@ -198,23 +206,56 @@ def test_what_was_asked_of_another_picture_does_not_show(photograph, model, tmp_
     values = asked(
         scene, place=wish.WHOLE, kind=wish.BUILT_IN, built_in="center", way="By search", steps=20
     )
-    assert list(do.complete(me, scene.number, *values))
+
+    def ask() -> Iterator[tuple]:
+        number, *_, words = do.ask(me, scene, scene.number)
+        assert words == actions.WAITING
+        return do.complete(me, number, *values)
+
+    assert list(ask())
     *_, status, _, results = do.end(me)
     assert status == results == gr.skip()  # they stay
 
-    job = do.complete(me, scene.number, *values)
+    job = ask()
     next(job)
     shown = do.look(me, str(photograph))
     assert scene.number not in shown and list(job) == []
+    late = ask()  # before the end of the one before has come
+    assert do.end(me) == (gr.skip(),) * 5
+    *_, results = next(late)[:5]
+    assert results["visible"] is False and list(late)
+    complete, stop, *_ = do.end(me)
+    assert complete["visible"] and not stop["visible"]
+
+    job = ask()
+    next(job)
+    do.look(me, str(photograph))
+    assert list(job) == []
     complete, stop, status, _, results = do.end(me)
     assert complete["visible"] and not stop["visible"]
     assert status == "" and results["visible"] is False
+    assert do.ask(me, scene, scene.number - 1) == (gr.skip(),) * 4
 
-    assert not list(do.complete(me, scene.number - 1, *values))
-    job = do.complete(me, scene.number, *values)
-    next(job)
-    assert do.end(me) == (gr.skip(),) * 5  # that of an earlier one, which came late
-    assert list(job)
+
+def test_what_waits_can_be_given_up(photograph, model, tmp_path):
+    """By Stop, by another picture, by another click; and where the server is busy, or breaks."""
+    do = actions.Actions(Models([model]), LIMITS, tmp_path, SECONDS)
+    me, scene = SimpleNamespace(session_hash="me"), scene_of(photograph)
+    values = asked(scene, way="By search")
+    given_up = (
+        lambda: do.stop(me),
+        lambda: do.look(me, str(photograph)),
+        lambda: do.ask(me, scene, scene.number),
+    )
+    for give_up in given_up:
+        number, *_ = do.ask(me, scene, scene.number)
+        give_up()
+        assert list(do.complete(me, number, *values)) == []
+    assert do.end(me) == (gr.skip(),) * 5  # the last of those is to come
+    complete, stop, status, _, results = do.fail(me)
+    assert complete["visible"] and not stop["visible"]
+    assert status == "" and results == gr.skip()
+    assert do.stop(me) == (gr.skip(),) * 3
 
 
 def test_the_picture_decides_between_models_that_ship(tmp_path, monkeypatch):

@@ -1,0 +1,37 @@
+"""What the browser is given beside the components: styles and scripts."""
+
+STYLE = """
+.gradio-container { width: 100%; max-width: 1340px !important; margin: auto; }
+.gradio-container .main { padding: 8px 16px !important; }
+/* Links lead to and fro; the bar would take a line of the screen. */
+.nav-holder { display: none; }
+/* Until there is a picture. An editor that is made with its picture takes the paint twice. */
+.gradio-container:has(#photo) #work { display: none; }
+.editor canvas, .editor .pixi-target { touch-action: none; }
+.thumbnails .grid-container { grid-template-columns: repeat(auto-fill, 84px) !important; }
+.thumbnails .grid-wrap { min-height: 0; padding-top: 26px; }
+@media (max-width: 640px) { .editor { height: 400px !important; } }
+"""
+# Gradio's editor has no keys, and places a layer that it is given by the largest picture it has
+# shown, which the brush remembers. `editor` is the name under which it can be reached.
+EDITOR = """() => {
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.matches("textarea, input:not([type=range], [type=radio])");
+    if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z" || typing) return;
+    event.preventDefault();
+    event.shiftKey ? window.editor?.redo() : window.editor?.undo();
+  });
+  const amend = () => {
+    if (!window.editor) return requestAnimationFrame(amend);
+    const editor = window.editor, add = editor.add_layers_from_url.bind(editor);
+    editor.add_layers_from_url = async (layers) => {
+      const brush = editor.tools.get("brush").brush_textures;
+      brush.cleanup_textures();
+      await add(layers);
+      brush.initialize_textures();
+    };
+  };
+  amend();
+}"""
+SCROLL = """() => document.querySelector("#results")?.scrollIntoView(
+  { behavior: "smooth", block: "nearest" })"""
