@@ -46,7 +46,9 @@ def parser() -> argparse.ArgumentParser:
     flag(recipe, "--batch_size", type=positive_int, help="images of each kind a step")
     flag(recipe, "--seed", type=non_negative_int, help="decides weights, order and draws")
 
-    course.add_course_flags(p, checkpoint_dir="checkpoint-cyclegan", epochs=25)
+    course.add_course_flags(
+        p, checkpoint_dir="checkpoint-cyclegan", log_dir="logs/cyclegan", epochs=25
+    )
     return p
 
 

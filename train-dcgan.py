@@ -99,7 +99,7 @@ def parser() -> argparse.ArgumentParser:
     flag(recipe, "--precision", choices=PRECISIONS, help="bfloat16 is for GPUs")
     flag(recipe, "--seed", type=non_negative_int, help="decides weights, order and draws")
 
-    course.add_course_flags(p, checkpoint_dir="checkpoint", epochs=25)
+    course.add_course_flags(p, checkpoint_dir="checkpoint", log_dir="logs/dcgan", epochs=25)
     return p
 
 

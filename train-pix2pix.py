@@ -72,7 +72,9 @@ def parser() -> argparse.ArgumentParser:
     flag(recipe, "--prior", help="folder of a DCGAN, relative to the model's, for --method search")
     flag(recipe, "--seed", type=non_negative_int, help="decides weights, order and draws")
 
-    course.add_course_flags(p, checkpoint_dir="checkpoint-pix2pix", epochs=25)
+    course.add_course_flags(
+        p, checkpoint_dir="checkpoint-pix2pix", log_dir="logs/pix2pix", epochs=25
+    )
     return p
 
 

@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     flag(recipe, "--learning_rate", type=positive_float, help="of Adam")
     flag(recipe, "--batch_size", type=positive_int, help="images a step (all devices together)")
     flag(recipe, "--seed", type=non_negative_int, help="decides weights, order and draws")
-    course.add_course_flags(p, checkpoint_dir="checkpoint-style", epochs=2)
+    course.add_course_flags(p, checkpoint_dir="checkpoint-style", log_dir="logs/style", epochs=2)
     return p
 
 

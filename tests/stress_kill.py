@@ -94,12 +94,12 @@ def training_moments(folder: Path, rng: random.Random) -> dict[str, Callable[[],
     start = time.monotonic() + rng.uniform(0, 2)
     paths = checkpoint.step_paths(folder / "checkpoint")
     newest = int(paths[0].name[5:]) if paths else 0
-    journals = len(list(logs.glob("events*")))
+    journals = len(list(logs.rglob("events*")))
     steps = rng.randint(1, 3)
 
     def after_steps():
         # A new file of events is there once the lines of the run before have been dropped.
-        return len(list(logs.glob("events*"))) > journals and len(lines(folder)) >= newest + steps
+        return len(list(logs.rglob("events*"))) > journals and len(lines(folder)) >= newest + steps
 
     def saving():
         return any((folder / "checkpoint").glob(".step-*"))

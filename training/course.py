@@ -61,15 +61,20 @@ def add_data_flags(parser: argparse.ArgumentParser, dataset: str) -> argparse._A
     return data
 
 
-def add_course_flags(parser: argparse.ArgumentParser, checkpoint_dir: str, epochs: int) -> None:
-    """The flags that say how long, where to and how often; checkpoint_dir, epochs: defaults."""
+def add_course_flags(
+    parser: argparse.ArgumentParser, checkpoint_dir: str, log_dir: str, epochs: int
+) -> None:
+    """The flags that say how long, where to and how often; the others: defaults. log_dir lies
+    deeper than checkpoint_dir: a folder `checkpoint` beside it is one that TensorBoard warns of."""
     course = parser.add_argument_group("course")
     default = "(default: %(default)s)"
     steps = f"steps {default}"
     flag(course, "--epoch", type=non_negative_int, default=epochs, help=f"in total {default}")
     flag(course, "--checkpoint_dir", type=Path, default=checkpoint_dir, help=default)
     flag(course, "--sample_dir", type=Path, default="samples", help=default)
-    flag(course, "--log-dir", type=Path, default="logs", help=f"for TensorBoard {default}")
+    flag(
+        course, "--log-dir", type=Path, default=_events(log_dir), help=f"for TensorBoard {default}"
+    )
     flag(course, "--sample-every", type=positive_int, default=100, help=steps)
     flag(course, "--save-every", type=positive_int, default=500, help=steps)
     flag(
@@ -99,6 +104,12 @@ def add_course_flags(parser: argparse.ArgumentParser, checkpoint_dir: str, epoch
         help=f"devices: one, all of this machine, or those of TF_CONFIG {default}",
     )
     flag(course, "--dry-run", action="store_true", help="check everything, print the plan, stop")
+
+
+def _events(log_dir: str) -> Path:
+    """log_dir, or the folder around it where events are: a run that goes on keeps its curves."""
+    path = Path(log_dir)
+    return path.parent if any(path.parent.glob("events.out.tfevents.*")) else path
 
 
 def follow(arguments: argparse.Namespace, training: Training, plan: Mapping[str, object]) -> int:

@@ -3,6 +3,7 @@
 import argparse
 import re
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def follow(documented, faces, tmp_path):
     def follow(name: str, *flags: str, batch_size: int = 4) -> None:
         parser = argparse.ArgumentParser()
         course.add_data_flags(parser, dataset=str(faces))
-        course.add_course_flags(parser, checkpoint_dir="checkpoint", epochs=3)
+        course.add_course_flags(parser, checkpoint_dir="checkpoint", log_dir="logs/any", epochs=3)
         places = [
             text
             for place in ("checkpoint", "sample", "log")
@@ -108,3 +109,19 @@ def test_another_kind_is_refused(follow, tmp_path):
     checkpoint.save(tmp_path / "other", {"image_size": 16}, other.weights)  # as old folders are
     with pytest.raises(ValueError, match="other: another model: its kind is dcgan, here it is den"):
         follow("new", "--init-from", str(tmp_path / "other"))
+
+
+def test_events_of_a_run_that_goes_on_stay_where_they_are(tmp_path, monkeypatch):
+    """By default they are deeper than what TensorBoard warns of; once they were not."""
+    monkeypatch.chdir(tmp_path)
+
+    def log_dir() -> Path:
+        parser = argparse.ArgumentParser()
+        course.add_course_flags(parser, checkpoint_dir="checkpoint", log_dir="logs/any", epochs=3)
+        return parser.parse_args([]).log_dir
+
+    (tmp_path / "logs" / "earlier-1").mkdir(parents=True)
+    (tmp_path / "logs" / "earlier-1" / "events.out.tfevents.1").touch()
+    assert log_dir() == Path("logs/any")
+    (tmp_path / "logs" / "events.out.tfevents.2").touch()
+    assert log_dir() == Path("logs")

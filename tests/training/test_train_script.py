@@ -66,7 +66,7 @@ def assert_refused(running, words: str) -> None:
 def event_steps(folder) -> dict[str, list[int]]:
     """The steps of each tag in a run's TensorBoard events."""
     found: dict[str, list[int]] = {}
-    for path in (folder / "logs").glob("*tfevents*"):
+    for path in (folder / "logs" / "dcgan").glob("*tfevents*"):
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
             event = tf.compat.v1.Event.FromString(record)
             kind = "graph" if event.WhichOneof("what") == "graph_def" else None
@@ -267,7 +267,7 @@ def test_no_resume_moves_the_earlier_run_aside(launcher, faces, alone, copied):
     assert 0 < moved <= 3 * 1.1 * 2e-4  # three steps of Adam away
     assert len(lines(copied)) == 3
     assert event_steps(copied)["loss/g_loss"] == [1, 2, 3]
-    assert len(list((copied / "logs" / "earlier-1").iterdir())) == 1
+    assert len(list((copied / "logs" / "dcgan" / "earlier-1").iterdir())) == 1
 
 
 # What a user can get wrong
