@@ -12,6 +12,7 @@ ANCHORS = "innerEyesAndBottomLip"  # what align-dlib.py aligns training faces by
 INPAINTING_RADIUS = 4  # pixels
 INPAINTED_PIXELS = 4_000_000  # at most, a second's worth
 LOOKED_AT = 640  # pixels of the longer side, where a face is only asked for
+SURE = 0.3  # score of the detector, from which on what it finds is a face
 SAME = 0.5  # of overlap, from which on two boxes show one face
 DISPLACED, ANOTHER = 1.5 / 64, 0.25  # of the square's side: off by that much, and another face
 
@@ -49,6 +50,11 @@ def _most_confident(found: Iterable[landmarks.Face]) -> list[landmarks.Face]:
         if all(_overlap(face.box, other.box) < SAME for other in faces):
             faces.append(face)
     return faces
+
+
+def sure(faces: Sequence[landmarks.Face]) -> Sequence[landmarks.Face]:
+    """Those that are surely faces; of others, where there is none, the first."""
+    return [face for face in faces if face.score >= SURE] or faces[:1]
 
 
 def displaced(pixels: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray | None:

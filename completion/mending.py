@@ -18,7 +18,7 @@ from align import geometry, landmarks
 from align.cluster import Ray
 from completion import remaking
 from completion.case import points_matrix, with_channels
-from completion.faces import ANCHORS, FaceNotFound
+from completion.faces import ANCHORS, FaceNotFound, sure
 from networks.unet_config import UNetConfig
 from pictures import codecs
 from pictures.damage import PAIRS, Damage
@@ -26,7 +26,6 @@ from training import checkpoint
 from translation import tiles
 from translation.cycle_recipe import DIRECTIONS, CycleConfig
 
-SURE = 0.3  # score from which on what a detector finds is mended, if it is not the only one
 WIDTH = 8  # squares computed at once; a single one is computed alone
 SOFT = 8  # a face's change fades out over this part of its square
 Network = Callable[[np.ndarray, float], np.ndarray]  # squares, fidelity -> squares
@@ -237,8 +236,7 @@ def _faces(job: Job, path: Path, pixels: np.ndarray) -> list[np.ndarray]:
             f"{path}: no face found; give --face-points x,y x,y x,y (inner corners of the eyes, "
             "left one first, and bottom lip)"
         )
-    sure = [face for face in faces if face.score >= SURE] or faces[:1]
-    found = [(face.landmarks + 0.5) / factor - 0.5 for face in sure]
+    found = [(face.landmarks + 0.5) / factor - 0.5 for face in sure(faces)]
     return [geometry.matrix(points, ANCHORS, side) for points in found]
 
 

@@ -199,7 +199,9 @@ class Actions:
             return gr.update(visible=True), gr.update(visible=False), ""
         return (gr.skip(),) * 3
 
-    def complete(self, request: gr.Request, number: int | None, *values) -> Iterator[tuple]:
+    def complete(
+        self, request: gr.Request, number: int | None, seen: str, *values
+    ) -> Iterator[tuple]:
         """What was asked for by this number -> complete, stop, status, live, results, result,
         chosen, gallery, slider, three downloads. Yields what it comes to on its way, and each
         alternative as it is found."""
@@ -211,7 +213,7 @@ class Actions:
             yield hidden, shown, "Looking at the picture…", gr.skip(), old, *[gr.skip()] * 7
             try:
                 with studio.own_folder(self.folder) as folder:
-                    for answer in self._complete(Wish(*values), folder, run.stop):
+                    for answer in self._complete(Wish(*values), seen, folder, run.stop):
                         if run.abandoned:
                             return
                         yield answer
@@ -219,7 +221,9 @@ class Actions:
                 warn(error)
                 yield shown, hidden, "", hidden, *[gr.skip()] * 8
 
-    def _complete(self, wish: Wish, folder: Path, stop: threading.Event) -> Iterator[tuple]:
+    def _complete(
+        self, wish: Wish, seen: str, folder: Path, stop: threading.Event
+    ) -> Iterator[tuple]:
         completer = self.models.by_way(wish.way, wish.pixels)
         options = wish.options(completer)
         cases = self._cases(wish, completer, options)
@@ -238,7 +242,7 @@ class Actions:
                 doubt = DISPLACED if studio.is_displaced(cases, view) else ""
             status = described(view, options.alternatives) + doubt
             if isinstance(view, Result):
-                yield hidden, shown, status, hidden, *self._found(view, first)
+                yield hidden, shown, status, hidden, *self._found(view, seen, first)
                 first = False
             elif first:
                 live = gr.update(value=view.squares, visible=True)
@@ -246,7 +250,7 @@ class Actions:
             else:
                 yield hidden, shown, status, *[gr.skip()] * 9
 
-    def _found(self, result: Result, first: bool) -> tuple:
+    def _found(self, result: Result, seen: str, first: bool) -> tuple:
         """-> results, result, chosen, gallery, slider, three downloads. What was found first is
         chosen, and then what somebody chooses."""
         faces = [str(version.face) for version in result.completed]
@@ -258,7 +262,7 @@ class Actions:
             result,
             chosen,
             faces,
-            *compared(result, chosen, FACE),
+            *compared(result, chosen, seen),
             str(result.mask),
             str(result.animation),
         )

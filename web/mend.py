@@ -80,7 +80,7 @@ class MendPage:
                 with gr.Column(min_width=320):
                     status = gr.Markdown()
                     slider = before_and_after(480)
-                    save = gr.DownloadButton("Save picture", size="md")
+                    save = gr.DownloadButton("Save picture", size="md", interactive=False)
             button.click(
                 self.mend,
                 [photo, wrong, fidelity],
@@ -114,4 +114,5 @@ class MendPage:
         codecs.write(before, codecs.resize(picture.pixels, height, width), compress_level=1)
         faces = measured["faces"]
         status = f"**Done**: {faces} face{'s' if faces > 1 else ''}"
-        return (str(before), str(result)), str(result), status
+        saved = gr.update(value=str(result), interactive=True)
+        return (str(before), str(result)), saved, status

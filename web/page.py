@@ -125,7 +125,7 @@ class Page:
         self.photo = upload("Photograph", height=360, elem_id="photo")
         self.examples = thumbnails(
             [(str(example.thumbnail), example.name) for example in self._examples],
-            label="Or an example, painted already",
+            label="Or an example",
             elem_id="examples",
         )
 
@@ -147,7 +147,7 @@ class Page:
         )
         with gr.Column() as self.brush_column:
             self.editor = gr.ImageEditor(
-                label="Paint over what is to be filled",
+                label="Paint the hole",
                 sources=(),
                 transforms=(),
                 layers=False,
@@ -299,7 +299,12 @@ class Page:
             do.ask, [self.scene, self.number], [self.asked, *buttons, self.status], **AT_ONCE
         )
         run = asked.then(
-            do.complete, [self.asked, *wish], shown, show_progress="hidden", **DEVICE, **EACH
+            do.complete,
+            [self.asked, self.seen, *wish],
+            shown,
+            show_progress="hidden",
+            **DEVICE,
+            **EACH,
         )
         ended = [*buttons, self.status, self.live, self.results]
         run.then(do.end, None, ended, **AT_ONCE)

@@ -26,7 +26,7 @@ from completion import case as placing
 from completion.animation import Animation
 from completion.animation import View as Animated
 from completion.case import Case, Hole, HoleOutside
-from completion.faces import FaceNotFound, displaced
+from completion.faces import FaceNotFound, displaced, sure
 from completion.finish import finish_all, square_result
 from completion.options import PRESETS, Options
 from pictures import codecs, masks
@@ -42,7 +42,8 @@ NAME = Path("The picture")  # in messages, where complete.py names the file
 @dataclass(frozen=True, eq=False)
 class Scene:
     """A picture of the page. shape: (height, width); faces: float64 (F, 3, 2), the three points
-    that each face found is aligned by, the largest face first; number: no other scene has it."""
+    that each face that is surely one is aligned by, the largest first; number: no other scene has
+    it."""
 
     path: Path
     shape: tuple[int, int]
@@ -71,7 +72,7 @@ def look(path: Path | str) -> Scene:
     """Find the faces of a picture. Raises ValueError where it cannot be read."""
     pixels = read(path).pixels
     anchors = list(geometry.ANCHORS[placing.ANCHORS])
-    found = [face.landmarks[anchors] for face in landmarks.find_faces(pixels)]
+    found = [face.landmarks[anchors] for face in sure(landmarks.find_faces(pixels))]
     return Scene(Path(path), pixels.shape[:2], np.reshape(found, (-1, 3, 2)))
 
 
