@@ -76,6 +76,8 @@ class Pix2Pix:
         saved = checkpoint.load(folder, warn)
         model = cls(*both(saved.config))
         model.state.restore(saved)
+        if model.average:  # what it is the average of is of use to training alone
+            model.generator = model.state.networks["generator"] = model.average
         return model
 
     # Inference

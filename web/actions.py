@@ -207,7 +207,8 @@ class Actions:
         alternative as it is found."""
         shown, hidden = gr.update(visible=True), gr.update(visible=False)
         with self._runs.turn(request.session_hash, number) as run:
-            if run is None:
+            if run is None:  # Gradio would hide the buttons of one that yields nothing
+                yield (gr.skip(),) * 12
                 return
             old = hidden if run.follows else gr.skip()
             yield hidden, shown, "Looking at the picture…", gr.skip(), old, *[gr.skip()] * 7

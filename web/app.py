@@ -7,7 +7,6 @@ web/app.py --checkpoint models/faces64 checkpoint --port 8000
 
 import argparse
 import contextlib
-import ctypes
 import os
 import sys
 import tempfile
@@ -21,8 +20,8 @@ if not __package__:  # run as a script, from whose folder modules are found
 
 import cli  # noqa: E402
 from cli import flag, positive_float, positive_int  # noqa: E402
+from web import memory  # noqa: E402
 
-M_ARENA_MAX = -8  # of malloc.h
 SESSIONS = 100  # of which the server keeps what was uploaded; the oldest is forgotten first
 
 
@@ -87,7 +86,7 @@ def main() -> int:
         raise ValueError("the page needs Gradio: pip install -r requirements-web.txt")
     _warn(arguments.host, arguments.auth)
     folders = _folders(arguments.checkpoint)
-    _share_memory()
+    memory.share()
     cli.tell(f"loading {folders[0]}; the page's address follows")
     cli.import_tensorflow()
     with tempfile.TemporaryDirectory(prefix="dcgan-web-") as folder, cli.StopRequest() as stop:
@@ -98,13 +97,6 @@ def main() -> int:
         with contextlib.redirect_stdout(None):
             blocks.close()
     return 0
-
-
-def _share_memory() -> None:
-    """Have the threads that are to come use again what others have freed: glibc, where it is the
-    allocator, would keep up to eight pools for each core."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").mallopt(M_ARENA_MAX, 2)
 
 
 def _warn(host: str, accounts: list | None) -> None:

@@ -11,7 +11,7 @@ from completion.faces import FaceNotFound
 from pictures import codecs
 from pictures.damage import Damage
 from training import checkpoint
-from web import studio
+from web import memory, studio
 from web.page import DEVICE, FIDELITY, OWN, before_and_after, upload
 from web.safety import Limits, check
 
@@ -55,6 +55,8 @@ class Menders:
     def get(self, wrong: str) -> mending.Mender:
         with self._lock:
             if self._last[0] != wrong:
+                self._last = "", None
+                memory.give_back()
                 self._last = wrong, mending.Mender.of(self.folders[wrong])
             return self._last[1]
 

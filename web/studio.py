@@ -30,6 +30,7 @@ from completion.faces import FaceNotFound, displaced, sure
 from completion.finish import finish_all, square_result
 from completion.options import PRESETS, Options
 from pictures import codecs, masks
+from web import memory
 
 SHOWN_SIDES = (480, 1000)  # the least and the most of the longer side of what is shown, in pixels
 VIEW = 256  # side of the square by which a place in the picture is shown
@@ -368,3 +369,5 @@ def own_folder(root: Path) -> Iterator[Path]:
     except BaseException:  # an error, or a client that has left, which closes the generator
         shutil.rmtree(folder)
         raise
+    finally:
+        memory.give_back()
