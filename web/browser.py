@@ -9,15 +9,12 @@ STYLE = """
 /* Until there is a picture. An editor that is made with its picture takes the paint twice. */
 .gradio-container:has(#photo) #work { display: none; }
 .editor canvas, .editor .pixi-target { touch-action: none; }
-.thumbnails .grid-container {
-  grid-template-columns: repeat(auto-fill, minmax(72px, 84px)) !important;
-}
+.thumbnails .grid-container { grid-template-columns: repeat(auto-fill, 76px) !important; }
 .thumbnails .caption-label { max-width: 100%; padding: 1px 4px; font-size: 12px; }
 .thumbnails .grid-wrap { min-height: 0; padding-top: 26px; }
-#results button { white-space: nowrap; }
 @media (max-width: 640px) {
   .editor { height: 400px !important; }
-  #results .download-button, #results button { padding: 8px 4px; font-size: 13px; }
+  #results button.md { padding: 8px 2px; font-size: 12px; white-space: nowrap; }
 }
 """
 # Gradio's editor has no keys, and places a layer that it is given by the largest picture it has
