@@ -22,6 +22,7 @@ from data.drawn import PAINTINGS, drawn_painting  # noqa: E402
 from pictures import codecs, grids  # noqa: E402
 
 SIZE = 256
+SHOWN = 160  # pixels of each picture on the sheet
 SOURCES = (  # of photographs: see their docstrings in skimage.data for where each is from
     *("coffee", "rocket", "hubble_deep_field", "retina", "camera", "coins", "moon"),
     *("grass", "gravel", "brick"),
@@ -101,6 +102,7 @@ def measure(folder: Path, ways: list[str], style_size: int = 128) -> None:
             for way in ways
         ]
         print(f"| {name} | {' | '.join(row)} |")
+    cells = [codecs.resize(cell, SHOWN, SHOWN) for cell in cells]
     sheet = grids.grid(np.stack(cells), 2 + len(ways))
     codecs.write(folder / "sheet.jpg", sheet, quality=80)
 
