@@ -38,6 +38,6 @@ $(VENV)/.installed-web: requirements-web.txt $(VENV)/.installed
 	$(PIP) -r requirements.txt -r requirements-web.txt
 	touch $@
 
-$(VENV)/.installed-dev: requirements-dev.txt requirements-web.txt requirements-features.txt requirements-export.txt $(VENV)/.installed
+$(VENV)/.installed-dev: requirements-dev.txt requirements-web.txt requirements-features.txt requirements-export.txt requirements-remote.txt $(VENV)/.installed
 	$(PIP) -r requirements-dev.txt
 	touch $@

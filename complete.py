@@ -22,7 +22,7 @@ from cli import (
 def parser() -> argparse.ArgumentParser:
     from align import cluster
     from completion.options import PRESETS
-    from pictures import files
+    from pictures.files import WRITTEN, path_of
 
     presets = "\n".join(f"  {name}: {_described(options)}" for name, options in PRESETS.items())
     p = argparse.ArgumentParser(
@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=f"presets (a flag given by hand wins):\n{presets}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("imgs", nargs="+", type=Path, help="pictures, or folders of pictures")
+    p.add_argument("imgs", nargs="+", type=path_of, help="pictures, or folders of them, or URLs")
     flag(
         p,
         "--checkpointDir",
@@ -38,12 +38,12 @@ def parser() -> argparse.ArgumentParser:
         help="folder of a model, ours or the original's "
         "(default: ./checkpoint-pix2pix or ./checkpoint if it holds one, else one that ships)",
     )
-    flag(p, "--outDir", type=Path, default=Path("completions"), help="(default: %(default)s)")
+    flag(p, "--outDir", type=path_of, default=Path("completions"), help="(default: %(default)s)")
     flag(p, "--outInterval", type=positive_int, default=50, help="steps between grids (50)")
     flag(
         p,
         "--format",
-        choices=files.WRITTEN,
+        choices=WRITTEN,
         default="png",
         help="of results/; jpg alone changes known pixels a little (%(default)s)",
     )
@@ -64,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
 def _add_hole(hole) -> None:
     from completion.case import Hole
     from pictures import masks
+    from pictures.files import path_of
 
     given = hole.add_mutually_exclusive_group()
     flag(
@@ -83,7 +84,7 @@ def _add_hole(hole) -> None:
     )
     flag(hole, "--centerScale", type=float, help=f"margin of center ({Hole.center_scale})")
     flag(hole, "--fraction", type=fraction, help=f"hidden by random ({Hole.fraction})")
-    flag(given, "--mask", type=Path, help="mask file, white = hole, or a folder of them by name")
+    flag(given, "--mask", type=path_of, help="mask file, white = hole, or a folder of them by name")
     flag(hole, "--mask-hole", choices=masks.PAINTS, help="what of the mask file is the hole")
     flag(
         hole,
@@ -185,6 +186,7 @@ def _add_search(find) -> None:
 def _add_loss(find) -> None:
     from completion.options import CONTEXTS, GUIDES
     from pictures import blend
+    from pictures.files import path_of
     from search import objective
 
     flag(find, "--lam", type=non_negative_float, help="weight of the perceptual loss")
@@ -210,7 +212,7 @@ def _add_loss(find) -> None:
         f"{' or '.join(objective.PERCEPTUAL)}: form of the perceptual loss, -log D or log(1 - D)",
     )
     flag(find, "--blend", choices=blend.METHODS)
-    flag(find, "--reference", type=Path, help="folder of true pictures to measure against")
+    flag(find, "--reference", type=path_of, help="folder of true pictures to measure against")
 
 
 def _described(options) -> str:

@@ -11,11 +11,11 @@ from cli import flag, fraction
 
 def parser() -> argparse.ArgumentParser:
     from align import cluster
-    from pictures import files
+    from pictures.files import WRITTEN, path_of
     from translation.cycle_recipe import DIRECTIONS
 
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("imgs", nargs="+", type=Path, help="pictures, or folders of pictures")
+    p.add_argument("imgs", nargs="+", type=path_of, help="pictures, or folders of them, or URLs")
     flag(
         p,
         "--checkpointDir",
@@ -23,8 +23,8 @@ def parser() -> argparse.ArgumentParser:
         required=True,
         help="folder of a model; it says what it mends",
     )
-    flag(p, "--outDir", type=Path, default=Path("translations"), help="(default: %(default)s)")
-    flag(p, "--format", choices=files.WRITTEN, default="png", help="of results/ (%(default)s)")
+    flag(p, "--outDir", type=path_of, default=Path("translations"), help="(default: %(default)s)")
+    flag(p, "--format", choices=WRITTEN, default="png", help="of results/ (%(default)s)")
     flag(p, "--fidelity", type=fraction, help="0 is sharp, 1 smooth and nearer to the truth (0)")
     flag(p, "--direction", choices=DIRECTIONS, help="of train-cyclegan.py's networks (A-B)")
     flag(p, "--face", action="store_true", help="mend the faces found, and nothing else")

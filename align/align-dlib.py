@@ -21,6 +21,8 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 import cli  # noqa: E402
 from align import cluster, geometry, manifest, paste, run  # noqa: E402
 from pictures import files, masks  # noqa: E402
+from pictures.files import path_of  # noqa: E402
+from pictures.remote import Remote  # noqa: E402
 
 SHOWN_FAILURES = 10
 SECONDS_BETWEEN_LINES = 10
@@ -33,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "input",
         metavar="IN",
-        type=Path,
+        type=path_of,
         help="photographs, a folder or one; for unalign a folder of aligned faces",
     )
     add_predictor(top)
@@ -55,7 +57,7 @@ def add_predictor(place: argparse.ArgumentParser) -> None:
 
 def add_align(align: argparse.ArgumentParser) -> None:
     align.add_argument("landmarks", choices=geometry.ANCHORS, help="the landmarks to align to")
-    align.add_argument("out", metavar="OUT", type=Path, help="for the faces and manifest.jsonl")
+    align.add_argument("out", metavar="OUT", type=path_of, help="for the faces and manifest.jsonl")
     add_predictor(align)  # OpenFace takes it before the mode alone
     cli.flag(align, "--size", type=cli.positive_int, default=64, help="pixels (default: 64)")
     cli.flag(align, "--skipMulti", action="store_true", help="skip pictures of several faces")
@@ -92,14 +94,14 @@ def add_unalign(unalign: argparse.ArgumentParser) -> None:
     unalign.add_argument(
         "completed",
         metavar="COMPLETED",
-        type=Path,
+        type=path_of,
         help="completed faces, named like the aligned ones: a folder, or one",
     )
-    unalign.add_argument("out", metavar="OUT", type=Path, help="for the photographs, as PNG")
+    unalign.add_argument("out", metavar="OUT", type=path_of, help="for the photographs, as PNG")
     cli.flag(
         unalign,
         "--mask",
-        type=Path,
+        type=path_of,
         help="the hole, white, in the aligned face: one picture, or a folder of pictures "
         "named like the faces; nothing else changes (default: the whole face)",
     )
@@ -137,7 +139,8 @@ def align(args: argparse.Namespace) -> int:
         counts[record["status"]] += 1
         notes.update(record.get("notes", ()))
         earlier += before
-        path = os.path.relpath(files.real(args.out) / record["source"])
+        path = manifest.photograph(record["source"], files.real(args.out))
+        path = path if isinstance(path, Remote) else os.path.relpath(path)
         if record["status"] == "unreadable":
             cli.pass_over(f"{path}: {record['reason']}")
         elif record["status"] != "aligned":

@@ -1,6 +1,6 @@
 """The record of an alignment: OUT/manifest.jsonl, a line per input.
 
-source       the photograph, relative to OUT
+source       the photograph, relative to OUT; if one of them is a URL, absolute
 name         OUT/name.png is its aligned face; no other input has the name
 status       one of STATUSES
 source_size  [width, height] in pixels, upright
@@ -14,11 +14,13 @@ settings     what the face was aligned with
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pictures import files
+from pictures.lines import Lines
+from pictures.remote import Remote
 
 FILE = "manifest.jsonl"
 STATUSES = ("aligned", "no face", "several faces", "unreadable")
@@ -29,17 +31,27 @@ def faces(record: dict) -> list[dict]:
     return [record, *record.get("others", ())] if record["status"] == "aligned" else []
 
 
+def source(photograph: Path, out: Path) -> str:
+    """What a manifest in `out` calls a photograph."""
+    if isinstance(photograph, Remote) or isinstance(out, Remote):
+        return str(photograph if isinstance(photograph, Remote) else photograph.absolute())
+    return os.path.relpath(photograph.absolute(), files.real(out))
+
+
+def photograph(source: str, out: Path) -> Path:
+    """The file that a manifest in `out` calls so."""
+    named = files.path_of(source)
+    return named if isinstance(named, Remote) or named.is_absolute() else out / named
+
+
 def read(folder: Path | str) -> list[dict]:
     """The records of folder/manifest.jsonl, none if there is no such file.
 
     A last line without its end, as a power cut leaves it, is dropped. Raises ValueError for any
     other line that is not a record.
     """
-    path = Path(folder, FILE)
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    if lines and not lines[-1].endswith(b"\n"):
-        lines.pop()
-    return [_record(line, f"{path}:{number}") for number, line in enumerate(lines, 1)]
+    path = files.path_of(folder) / FILE
+    return [_record(line, f"{path}:{number}") for number, line in enumerate(Lines(path), 1)]
 
 
 def _record(line: bytes, place: str) -> dict:
@@ -53,23 +65,21 @@ def _record(line: bytes, place: str) -> dict:
 
 
 def write(folder: Path, records: Iterable[dict]) -> None:
-    with files.replacing(folder / FILE) as temporary:
-        temporary.write_bytes(b"".join(map(_line, records)))
+    Lines(folder / FILE).replace(map(_line, records))
 
 
 def _line(record: dict) -> bytes:
     return json.dumps(record, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
 
 
-@contextmanager
-def appending(folder: Path) -> Iterator[Callable[[dict], None]]:
-    """A function that adds a record: one unbuffered write, which no interruption tears."""
-    with open(folder / FILE, "ab", buffering=0) as file:
-        yield lambda record: file.write(_line(record))
+def appending(folder: Path) -> Callable[[dict], None]:
+    """A function that adds a record."""
+    lines = Lines(folder / FILE)
+    return lambda record: lines.add(_line(record))
 
 
 def sort(out: Path, sources: list[str]) -> None:
     """Bring the records into the order of the inputs, as if one run had written them all."""
     place = {source: number for number, source in enumerate(sources)}
-    records = read(out)
+    records = {record["source"]: record for record in read(out)}.values()
     write(out, sorted(records, key=lambda record: place.get(record["source"], len(place))))

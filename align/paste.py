@@ -32,7 +32,7 @@ def unalign(
     hole. What cannot be read goes to pass_over, and its photograph is not written. Raises
     ValueError if a name is missing or no completed face belongs to an aligned one.
     """
-    aligned, out = Path(aligned), Path(out)
+    aligned, out = files.path_of(aligned), files.path_of(out)
     records = manifest.read(aligned)
     if not records:
         raise ValueError(f"{aligned}: no {manifest.FILE} of align-dlib.py in this folder")
@@ -93,7 +93,7 @@ def _paste(
     paint: str | None,
 ) -> None:
     """Paste the faces of one photograph and write it."""
-    photograph = codecs.read_picture(aligned / record["source"])
+    photograph = codecs.read_picture(manifest.photograph(record["source"], aligned))
     pixels, known = photograph.pixels.copy(), np.ones((*photograph.pixels.shape[:2], 1), np.float32)
     for place in places:
         face = codecs.read(place.face)

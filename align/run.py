@@ -66,39 +66,40 @@ def align(
     Raises ValueError for a missing input, an unknown option, or an `out` that holds faces aligned
     with other settings or that another process is writing into.
     """
-    out = Path(out)
+    source, out = files.path_of(source), files.path_of(out)
     landmarks.predictor_path(settings.predictor)
     geometry.anchor_positions(settings.landmarks, settings.size, settings.scale)
-    inputs = find_inputs(Path(source), out)
+    inputs = find_inputs(source, out)
     with files.locked(out):
         earlier = {record["source"]: record for record in manifest.read(out)}
         _check_settings(earlier.values(), settings, out)
         jobs = list(
             _jobs(
                 inputs,
-                Path(source),
+                source,
                 out=out,
                 settings=settings,
                 keep_tree=keep_tree,
                 earlier=earlier,
             )
         )
-        todo = [job for job in jobs if not _is_done(earlier.get(job.source), out)]
+        there = files.names_below(out)
+        todo = [job for job in jobs if not _is_done(earlier.get(job.source), there)]
         for job in todo:
             earlier.pop(job.source, None)
         manifest.write(out, earlier.values())  # without what is redone, and without a torn line
         for job in jobs:
             if job.source in earlier:
                 yield earlier[job.source], True
-        with manifest.appending(out) as append:
-            if engine:
-                records = engine.each(align_picture, settings, todo, WAITING_PER_WORKER)
-            else:
-                records = _align_all(todo, settings, workers or default_workers())
-            for record in records:
-                append(record)
-                yield record, False
-        if earlier and todo:
+        append = manifest.appending(out)
+        if engine:
+            records = engine.each(align_picture, settings, todo, WAITING_PER_WORKER)
+        else:
+            records = _align_all(todo, settings, workers or default_workers())
+        for record in records:
+            append(record)
+            yield record, False
+        if todo:
             manifest.sort(out, [job.source for job in jobs])
 
 
@@ -125,7 +126,7 @@ def _jobs(
     earlier: dict[str, dict],
 ) -> Iterator[Job]:
     """Give every input a name that no other has; an earlier run's names stay."""
-    sources = [os.path.relpath(path.absolute(), files.real(out)) for path in inputs]
+    sources = [manifest.source(path, out) for path in inputs]
     given = {key: record["name"] for key, record in earlier.items()}
     names = files.Names(given.values(), room=len("-face999.png" if settings.all_faces else ".png"))
     for path, source in zip(inputs, sources, strict=True):
@@ -140,11 +141,11 @@ def _candidates(path: Path, root: Path, keep_tree: bool) -> list[str]:
     return ["/".join(parts)] if keep_tree else [parts[-1], "_".join(parts)]
 
 
-def _is_done(record: dict | None, out: Path) -> bool:
+def _is_done(record: dict | None, there: set[str]) -> bool:
     """Nothing is left to do: no face was found, or every aligned picture is still there."""
     if record is None or record["status"] == "unreadable":
         return False
-    return all((out / face["output"]).is_file() for face in manifest.faces(record))
+    return all(face["output"] in there for face in manifest.faces(record))
 
 
 def _recorded(settings: Settings) -> dict:

@@ -16,7 +16,7 @@ import numpy as np
 import cli
 from align import geometry
 from completion.faces import ANCHORS, FaceNotFound, face_matrices, outside, touched_by
-from pictures import averages, codecs, masks, tone
+from pictures import averages, codecs, files, masks, tone
 from search.objective import LOWRES_BLOCKS
 
 FITS = ("resize", "face")
@@ -229,7 +229,7 @@ def _placed(
     square = with_channels(codecs.to_float(square), channels)
     kept = tone.of(picture.pixels, known[..., 0] > 0) if keep_tone and channels == 3 else None
     return Case(
-        path=Path(path),
+        path=files.path_of(path),
         picture=picture,
         mask=mask,
         matrix=matrix,

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -140,12 +139,13 @@ def run(job: Job, paths: Sequence[Path], engine: Ray | None = None) -> tuple[int
     if engine:
         each = engine.each(_completed, shared, parts, AHEAD)
     else:
-        each = (_written(shared, part) for part in parts)
+        each = ([written] for part in parts for written in _written(shared, part))
     completed = 0
     with results.reporting():
-        for written in chain.from_iterable(each):
-            completed += 1
-            print(f"{results.add(written)}: {written.figures}")
+        for done in filter(None, each):
+            for path, written in zip(results.add(*done), done, strict=True):
+                completed += 1
+                print(f"{path}: {written.figures}")
     return completed, len(paths) - len(remaining), len(remaining) - completed
 
 

@@ -18,6 +18,8 @@ from completion.case import Case
 from pictures import codecs, files, grids, masks
 from pictures.averages import block_means
 from pictures.files import Names, real, replacing, same_name
+from pictures.lines import Lines
+from pictures.remote import move_all
 
 LOG_LINES = 100  # of an image that wait to be written
 KEY = ("input", "modified", "settings")
@@ -201,8 +203,9 @@ class Results:
     """
 
     def __init__(self, out_dir: Path, suffix: str):
-        self.folder, self.suffix = Path(out_dir), suffix
-        self._report, self._journal = self.folder / "report.json", self.folder / "report.jsonl"
+        self.folder, self.suffix = files.path_of(out_dir), suffix
+        self._report = self.folder / "report.json"
+        self._journal = Lines(self.folder / "report.jsonl")
         self._done: set[bytes] = set()
         self._names: list[str] = []
         self._stale = not self._report.exists()  # what it says is not what is there
@@ -229,13 +232,13 @@ class Results:
             names[path] = given.give(*candidates, numbered="{}-{}")
         return names
 
-    def add(self, written: Written) -> Path:
-        """Count a result: put it in its place, and its entry in the report."""
-        with self._journal.open("ab", buffering=0) as journal:  # one write, which nothing tears
-            journal.write(json.dumps(written.entry).encode() + b"\n")
-        path = self.folder / written.entry["result"]
-        written.file.replace(path)  # the last: it makes the entry count
-        return path
+    def add(self, *written: Written) -> list[Path]:
+        """Count results: put them in their places, and their entries in the report."""
+        self._journal.add(*(json.dumps(one.entry).encode() + b"\n" for one in written))
+        paths = [self.folder / one.entry["result"] for one in written]
+        # The last: it makes the entries count.
+        move_all(zip([one.file for one in written], paths, strict=True))
+        return paths
 
     @contextmanager
     def reporting(self) -> Iterator[None]:
@@ -257,20 +260,20 @@ class Results:
                 file.write(f"{',' if number else '['}\n {text}")
                 end = "\n]"
             file.write(f"{end}\n")
-        self._journal.unlink(missing_ok=True)
+        self._journal.remove()
         self._stale = False
 
     def _entries(self) -> Iterator[tuple[dict, str]]:
         """The entries whose results are there, each once, and their text as the report has it."""
-        listed = set()
+        listed, there = set(), files.names_below(self.folder / "results")
         for entry, text in _of_report(self._report):
-            if (self.folder / entry["result"]).exists():
+            if Path(entry["result"]).name in there:
                 listed.add(entry["result"])
                 yield entry, text
             else:
                 self._stale = True
-        for entry in _of_journal(self._journal):
-            if entry["result"] not in listed and (self.folder / entry["result"]).exists():
+        for entry in map(json.loads, self._journal):
+            if entry["result"] not in listed and Path(entry["result"]).name in there:
                 yield entry, json.dumps(entry, indent=1).replace("\n", "\n ")
 
 
@@ -315,13 +318,6 @@ def _of_report(path: Path) -> Iterator[tuple[dict, str]]:
         raise ValueError(
             f"{path}: not a report of this program; move it away, or use another folder"
         ) from None
-
-
-def _of_journal(path: Path) -> Iterator[dict]:
-    """What a run that was killed had done; a last line without its end is dropped."""
-    if path.exists():
-        with path.open("rb") as lines:
-            yield from (json.loads(line) for line in lines if line.endswith(b"\n"))
 
 
 def _sheet(

@@ -52,7 +52,7 @@ def run(job: Job, paths: Sequence[Path], engine: Ray | None = None) -> tuple[int
     with results.reporting():
         for written in filter(None, each):
             done += 1
-            print(f"{results.add(written)}: {written.figures}")
+            print(f"{results.add(written)[0]}: {written.figures}")
     return done, len(paths) - len(remaining), len(remaining) - done
 
 

@@ -6,7 +6,6 @@ ValueError of one line that names it.
 """
 
 import io
-import os
 import re
 import stat
 import struct
@@ -81,16 +80,17 @@ def read_reduced(
 def load(path: Path | str) -> bytes:
     """The bytes of a file. Raises ValueError, in one line that names it, where there are none."""
     try:
-        status = os.stat(path)
+        path = files.path_of(path)
+        status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            os.listdir(path)  # which says why files.find could not
+            list(path.iterdir())  # which says why files.find could not
         if not stat.S_ISREG(status.st_mode):
             raise ValueError(f"{path}: not a file")
         if status.st_size > MOST_BYTES:
             raise ValueError(f"{path}: a file of {status.st_size / 1e9:.1f} GB is too large")
-        return Path(path).read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
-        what = "a link that leads nowhere" if os.path.islink(path) else "no such file"
+        what = "a link that leads nowhere" if path.is_symlink() else "no such file"
         raise ValueError(f"{path}: {what}") from None
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror or error}") from None

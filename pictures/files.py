@@ -1,5 +1,5 @@
 """Files: which kinds of pictures there are and what each holds, which files a folder has, what they
-are called, and how one is written so that none is ever half-written."""
+are called, and how one is written so that none is ever half-written. Any of them may be Remote."""
 
 import errno
 import fcntl
@@ -14,11 +14,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import cli
+from pictures.remote import Remote
 
 NAME_BYTES = 255  # of a file's name, on every usual file system
+NO_LOCK = (
+    "warning: {} is on a file system without locks; see to it that no other process writes into it"
+)
 NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL, errno.EIO)
 
 
@@ -115,6 +119,13 @@ def for_writing(path: Path | str) -> Format:
 # Which there are
 
 
+def path_of(name: PurePath | str) -> Path | Remote:
+    """The file or folder of that name; one with :// is a URL."""
+    if isinstance(name, PurePath):
+        return name
+    return Remote(name) if "://" in name else Path(name)
+
+
 def find(paths: Iterable[Path | str], tell: Callable[[str], None] = cli.tell) -> list[Path]:
     """Picture files among `paths`; folders are searched to any depth. Sorted within each folder.
 
@@ -125,7 +136,7 @@ def find(paths: Iterable[Path | str], tell: Callable[[str], None] = cli.tell) ->
     ValueError for a path that does not exist and for a folder that holds no picture.
     """
     found: dict[str, Path] = {}
-    for path in map(Path, paths):
+    for path in map(path_of, paths):
         if path.is_dir():
             inside, others = _below(path)
             if not inside:
@@ -135,7 +146,8 @@ def find(paths: Iterable[Path | str], tell: Callable[[str], None] = cli.tell) ->
                 tell(f"{path}: left out what is no picture: {kinds}")
             for file, inner in inside.items():
                 found.setdefault(file, inner)
-        elif os.path.lexists(path):
+        elif path.exists() or path.is_symlink():
+            path = path.found() if isinstance(path, Remote) else path
             found.setdefault(str(real(path)), path)
         else:
             raise ValueError(f"{path}: no such file or folder")
@@ -145,6 +157,10 @@ def find(paths: Iterable[Path | str], tell: Callable[[str], None] = cli.tell) ->
 def _below(folder: Path) -> tuple[dict[str, Path], Counter]:
     """The pictures in a folder by their real paths, in order, and how many others of each suffix.
     Files come before links to them; a folder that links lead to again is not entered again."""
+    if isinstance(folder, Remote):
+        shown = [path for path in folder.below() if not path.name.startswith(".")]
+        inside = {str(path): path for path in sorted(shown) if _is_picture(path.name)}
+        return inside, Counter(_kind(path) for path in shown if str(path) not in inside)
     found, others, unreadable, entered = [], Counter(), [], set()
     for parent, folders, names in os.walk(
         folder, followlinks=True, onerror=lambda error: unreadable.append(Path(error.filename))
@@ -159,11 +175,11 @@ def _below(folder: Path) -> tuple[dict[str, Path], Counter]:
             path = Path(parent, name)
             if name.startswith("."):
                 continue
-            if name.lower().endswith(SUFFIXES):
+            if _is_picture(name):
                 linked = path.is_symlink()
                 found.append((linked, path, str(real(path)) if linked else f"{place}/{name}"))
             else:
-                others[path.suffix.lower() or "without a suffix"] += 1
+                others[_kind(path)] += 1
     once: dict[str, Path] = {}
     for _, path, file in sorted(found):
         once.setdefault(file, path)
@@ -171,8 +187,27 @@ def _below(folder: Path) -> tuple[dict[str, Path], Counter]:
     return dict(inside), others
 
 
-def real(path: Path | str) -> Path:
-    """The path without links, but a link that leads nowhere is itself."""
+def _is_picture(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES)
+
+
+def _kind(path: PurePath) -> str:
+    return path.suffix.lower() or "without a suffix"
+
+
+def names_below(folder: Path | Remote) -> set[str]:
+    """All files in a folder, to any depth, by their paths below it; none where it is not there."""
+    if isinstance(folder, Remote):
+        return {str(path.relative_to(folder)) for path in folder.below()}
+    walked = ((Path(parent).relative_to(folder), names) for parent, _, names in os.walk(folder))
+    return {str(place / name) for place, names in walked for name in names}
+
+
+def real(path: Path | Remote | str) -> Path | Remote:
+    """The path without links, but a link that leads nowhere is itself, and so is a URL. ValueError
+    for a URL that fsspec does not take."""
+    if isinstance(path, Remote):
+        return path.known()
     if os.path.islink(path) and not os.path.exists(path):
         return Path(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
     return Path(os.path.realpath(path))
@@ -193,17 +228,19 @@ class Namesakes:
     Raises ValueError as find does.
     """
 
-    def __init__(self, place: Path | str):
-        self.place = Path(place)
+    def __init__(self, folder: Path | Remote | str):
+        self.place = path_of(folder)
         self._by_stem = defaultdict(list)
-        for path in find([self.place]):
+        found = find([self.place])
+        self._alone = [] if self.place.is_dir() else found
+        for path in found:
             self._by_stem[same_name(path.stem)].append(path)
 
     def of(self, path: Path, root: Path | None = None, but: Path | None = None) -> list[Path]:
         """Those of the same stem, whatever the suffix, except the file `but`. Of several, the one
         at the same place below its folder as path below root, or in a folder called alike."""
-        if not self.place.is_dir():
-            return [self.place]
+        if self._alone:
+            return self._alone
         same = [p for p in self._by_stem[same_name(path.stem)] if but is None or real(p) != but]
         below = path.relative_to(root).parent if root else None
         for is_nearer in (
@@ -266,7 +303,11 @@ def replacing(path: Path | str) -> Iterator[Path]:
 
     Works for a file or a folder that the block creates. A folder in the way is removed last.
     """
-    path = Path(path)
+    path = path_of(path)
+    if isinstance(path, Remote):
+        with path.written() as written:
+            yield written
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     written = temporary(path)
     try:
@@ -311,7 +352,12 @@ def locked(folder: Path | str, tell: Callable[[str], None] = cli.tell) -> Iterat
     The lock is the folder's own and ends with the process, however it ends. ValueError if another
     process holds it. Where the file system has no locks, `tell` gets a warning, and work goes on.
     """
-    folder = Path(folder)
+    folder = path_of(folder)
+    if isinstance(folder, Remote):
+        folder.must_take_files()
+        tell(NO_LOCK.format(folder))
+        yield
+        return
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -322,10 +368,7 @@ def locked(folder: Path | str, tell: Callable[[str], None] = cli.tell) -> Iterat
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise
-            tell(
-                f"warning: {folder} is on a file system without locks; "
-                "see to it that no other process writes into it"
-            )
+            tell(NO_LOCK.format(folder))
         yield
     finally:
         os.close(descriptor)
