@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 import ops
+from networks import strided
 from networks.config import Config
 
 EPSILON = 1e-5
@@ -130,12 +131,12 @@ class _Layers:
         )(classes)
 
     def transposed(self, x, width: int, name: str):
-        kind = ops.SpectralConv2DTranspose if self._spectral else keras.layers.Conv2DTranspose
+        kind = ops.SpectralConv2DTranspose if self._spectral else strided.Conv2DTranspose
         start = self._normal()
         return kind(width, 5, 2, "same", kernel_initializer=start, name=name, **self.layer)(x)
 
     def convolution(self, x, width: int, name: str):
-        kind = ops.SpectralConv2D if self._spectral else keras.layers.Conv2D
+        kind = ops.SpectralConv2D if self._spectral else strided.Conv2D
         start = self._normal(keras.initializers.TruncatedNormal)
         return kind(width, 5, 2, "same", kernel_initializer=start, name=name, **self.layer)(x)
 

@@ -13,11 +13,12 @@ import keras
 import numpy as np
 
 import ops
+from networks import strided
 
 _LINEAR = (keras.layers.Dense, keras.layers.Conv2D, keras.layers.Conv2DTranspose)
 _STOCK = {
-    ops.SpectralConv2D: keras.layers.Conv2D,
-    ops.SpectralConv2DTranspose: keras.layers.Conv2DTranspose,
+    ops.SpectralConv2D: strided.Conv2D,
+    ops.SpectralConv2DTranspose: strided.Conv2DTranspose,
     ops.SpectralDense: keras.layers.Dense,
     ops.EqualConv2D: keras.layers.Conv2D,
     ops.EqualDense: keras.layers.Dense,

@@ -7,6 +7,7 @@ import tensorflow as tf
 from test_networks import fill, model_of, uniform
 
 import ops
+from networks import strided
 from networks.folding import fold, folded
 
 
@@ -75,7 +76,7 @@ def test_a_network_with_skips_is_folded_where_a_norm_has_a_layer_to_itself():
     fold(network, target)
     norms = [n.name for n in target.layers if isinstance(n, keras.layers.BatchNormalization)]
     assert len(norms) == 2 and "of both" in norms  # and that of up1, which a skip takes as it is
-    assert type(target.get_layer("down1")) is keras.layers.Conv2D
+    assert type(target.get_layer("down1")) is strided.Conv2D
     pictures = uniform(3, 16, 16, 3)
     expected = network(pictures, training=False).numpy()
     assert expected.std() > 0.1
