@@ -98,6 +98,7 @@ class Ray:
     @contextlib.contextmanager
     def _started(self) -> Iterator:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_worker_niceness", "0")  # as one process has it, not 15
         try:
             import ray
         except ModuleNotFoundError:

@@ -4,6 +4,7 @@ the way."""
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,13 +12,16 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
-from calling import FEW, write
+from calling import FEW, painted, write
 from lively import lively, saved
 from one_pass import pix2pix, shaken
 from processes import ROOT, without_tensorflow
 
 import export
+from data.drawn import drawn_faces
+from pictures import codecs
 from training import checkpoint
 
 NEEDS_RAY = pytest.mark.skipif(
@@ -163,6 +167,74 @@ def test_the_command_is_killed_and_run_again(name, place, expected):
 
 def journal(out: Path) -> list[dict]:
     return [json.loads(line) for line in (out / "report.jsonl").read_bytes().splitlines()]
+
+
+def by_ray(folder: Path, *words) -> subprocess.CompletedProcess:
+    command = [sys.executable, ROOT / "complete.py", *words, "--engine", "ray", "--workers", 2]
+    return subprocess.run([*map(str, command)], cwd=folder, capture_output=True, text=True)
+
+
+@NEEDS_RAY
+@pytest.mark.slow
+@pytest.mark.parametrize("model", [("prior", *FEW), ("exported",)])
+def test_what_lies_under_the_hole_reaches_no_result(model, place, tmp_path):
+    painted(tmp_path / "mask.png", 24, slice(5, 17), slice(4, 19))
+    hidden = codecs.read(tmp_path / "mask.png", 1) > 0
+    noise = np.random.default_rng(0)
+    for number, pixels in enumerate(drawn_faces(4, 24)):
+        codecs.write(tmp_path / "in" / "as-it-is" / f"{number}.png", pixels)
+        other = np.where(hidden, noise.integers(0, 256, pixels.shape, np.uint8), pixels)
+        codecs.write(tmp_path / "in" / "other" / f"{number}.png", other)
+    out, (folder, *few) = tmp_path / "out", model
+    words = ("in", "--mask", "mask.png", "--batch-size", 3, "--alternatives", 2, "--outDir", out)
+    ended = by_ray(tmp_path, *words, "--checkpointDir", place / folder, *few)
+    assert ended.returncode == 0, ended.stderr
+    made = sorted(file for file in out.rglob("*as-it-is*") if file.is_dir() or file.suffix)
+    assert len(made) == 4 * (len(("result", "mask", "sheet")) + 1)
+    for file in filter(Path.is_file, [*made, *out.glob("alternatives/as-it-is*/*")]):
+        other = str(file).replace("as-it-is", "other")
+        assert file.read_bytes() == Path(other).read_bytes(), file
+    told = [
+        {key: entry.get(key) for key in ("steps", "first_loss", "last_loss", "losses")}
+        for entry in sorted(entries(out), key=lambda entry: entry["name"])
+    ]
+    assert told[:4] == told[4:] and len(told) == 8
+
+
+@NEEDS_RAY
+@pytest.mark.slow
+def test_what_is_bad_is_named_in_one_line(place, tmp_path):
+    write(tmp_path / "in", 3, size=24)
+    whole = (tmp_path / "in" / "face000.png").read_bytes()
+    (tmp_path / "in" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "in" / "empty.png").write_bytes(b"")
+    (tmp_path / "in" / "folder.png").mkdir()
+    (tmp_path / "in" / "folder.png" / "within.png").write_bytes(whole)
+    (tmp_path / "in" / "link.png").symlink_to("nowhere")
+    bad = ("cut.png", "empty.png", "link.png")
+    ended = by_ray(tmp_path, "in", "--checkpointDir", place / "exported")
+    told = ended.stderr.splitlines()
+    assert ended.returncode == 1 and len(told) == len(bad)
+    for name, line in zip(bad, told, strict=True):
+        assert line.startswith(f"passed over in/{name}: ")
+    assert "4 completed, 0 done before, 3 passed over" in ended.stdout
+    painted(tmp_path / "mask.png", 30, slice(5, 17), slice(4, 11))
+    ended = by_ray(
+        tmp_path, "in/face000.png", "--mask", "mask.png", "--checkpointDir", place / "exported"
+    )
+    (line,) = ended.stderr.splitlines()
+    assert ended.returncode == 2 and line.startswith("passed over ") and "mask.png" in line
+
+
+@NEEDS_RAY
+@pytest.mark.slow
+def test_a_network_that_no_worker_can_read(place, tmp_path):
+    shutil.copytree(place / "exported", tmp_path / "exported")
+    (tmp_path / "exported" / "model.onnx").write_bytes(b"no network")
+    write(tmp_path / "in", 3, size=24)
+    ended = by_ray(tmp_path, "in", "--checkpointDir", "exported")
+    (line,) = ended.stderr.splitlines()
+    assert ended.returncode == 2 and line.startswith("error: exported/model.onnx: cannot be read")
 
 
 @pytest.mark.parametrize(
