@@ -3,6 +3,7 @@
 
     bench/complete.py [FACES] --checkpoint-dir FOLDER --network FOLDER
     bench/complete.py --cold [FACES]        what one picture and sixteen cost, by every method
+    bench/complete.py --cold [FACES] --before FOLDER    and by another checkout, in turns
     bench/complete.py --count 8 --iterations 100 --singles 1       a short check
 
 The measure of speed is the plain contextual loss, mean over the faces, that preset original has
@@ -110,17 +111,26 @@ def print_cold(options: argparse.Namespace) -> None:
         if not folder.exists():
             print(f"{name}: no {folder}", file=sys.stderr)
             continue
-        cells = []
+        programs = {"": ROOT}
+        if options.before and folder != options.onnx:  # which it may not know
+            programs = {", before": options.before.resolve()} | programs
+        rows = {end: [] for end in programs}
         for count in (1, 16):
-            with multiprocessing.get_context("spawn").Pool(1) as pool:
-                arguments = (options.faces, folder, method, alternatives, count)
-                cells += pool.apply(measured, arguments)
-        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+            for end, row in rows.items():
+                with multiprocessing.get_context("spawn").Pool(1) as pool:
+                    arguments = (programs[end], options.faces, folder, method, alternatives, count)
+                    row += pool.apply(measured, arguments)
+        for end, row in rows.items():
+            print(f"| {name}{end} | {' | '.join(row)} |", flush=True)
 
 
-def measured(faces: Path, folder: Path, method: str, alternatives: int, count: int) -> list[str]:
-    """Of a process that has just started: its seconds until so many pictures are completed, those
-    for the same once more, and its peak memory in MB."""
+def measured(
+    program: Path, faces: Path, folder: Path, method: str, alternatives: int, count: int
+) -> list[str]:
+    """Of a process that has just started a checkout of this program: its seconds until so many
+    pictures are completed, those for the same once more, and its peak memory in MB."""
+    sys.path[0] = str(program)
+    del sys.modules["cli"]
     import completion
     from completion.case import Hole
     from completion.folder import Job, run
@@ -165,6 +175,7 @@ def parser() -> argparse.ArgumentParser:
         folder = ROOT / "models" / folder
         cli.flag(parser, f"--{name}", type=Path, default=folder, help="(%(default)s)")
     cli.flag(parser, "--cold", action="store_true", help="what pictures cost, and nothing else")
+    cli.flag(parser, "--before", type=Path, help="another checkout, for --cold")
     cli.flag(parser, "--count", type=cli.positive_int, default=64, help="faces (%(default)s)")
     cli.flag(
         parser,
@@ -286,11 +297,26 @@ def _seconds(function: Callable) -> float:
 
 def plain_loop(model, case) -> Callable[[], None]:
     """The original's loop on stock layers: each iteration fetches loss, gradient and image."""
+    import keras
     import tensorflow as tf
 
+    from networks import strided
     from training import losses
 
-    generator, discriminator = model.average or model.generator, model.discriminator
+    def stock(network: keras.Model) -> keras.Model:
+        kinds = {
+            getattr(strided, n): getattr(keras.layers, n) for n in ("Conv2D", "Conv2DTranspose")
+        }
+        copy = keras.models.clone_model(
+            network,
+            clone_function=lambda one: kinds.get(type(one), type(one)).from_config(
+                one.get_config()
+            ),
+        )
+        copy.set_weights(network.get_weights())
+        return copy
+
+    generator, discriminator = map(stock, (model.average or model.generator, model.discriminator))
     picture, mask = case.square[None], case.square_mask[None]
 
     @tf.function
