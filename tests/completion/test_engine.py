@@ -218,7 +218,7 @@ def test_what_is_bad_is_named_in_one_line(place, tmp_path):
     for name, line in zip(bad, told, strict=True):
         assert line.startswith(f"passed over in/{name}: ")
     assert "4 completed, 0 done before, 3 passed over" in ended.stdout
-    painted(tmp_path / "mask.png", 30, slice(5, 17), slice(4, 11))
+    codecs.write(tmp_path / "mask.png", np.full((24, 40, 1), 255, np.uint8))
     ended = by_ray(
         tmp_path, "in/face000.png", "--mask", "mask.png", "--checkpointDir", place / "exported"
     )
