@@ -12,6 +12,8 @@ STYLE = """
 .thumbnails .grid-container { grid-template-columns: repeat(auto-fill, 76px) !important; }
 .thumbnails .caption-label { max-width: 100%; padding: 1px 4px; font-size: 12px; }
 .thumbnails .grid-wrap { min-height: 0; padding-top: 26px; }
+/* Above, it would cover the buttons. */
+.toast-wrap { top: auto !important; bottom: 16px; }
 @media (max-width: 640px) {
   .editor { height: 400px !important; }
   #results button.md { padding: 8px 2px; font-size: 12px; white-space: nowrap; }

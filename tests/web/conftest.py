@@ -115,6 +115,7 @@ def visit(browser, server):
 
     def open_page(width: int = 1366, height: int = 768, **options):
         viewport = {"width": width, "height": height}
+        options = {"device_scale_factor": 0.5} | options  # a quarter of the pixels to paint
         contexts.append(browser.new_context(viewport=viewport, **options))
         page = contexts[-1].new_page()
         page.set_default_timeout(1000 * SECONDS)

@@ -185,6 +185,8 @@ def test_refuses_what_is_no_picture(visit, tmp_path, photograph):
     codecs.write(wide, np.zeros((20_000, 4, 3), np.uint8))
     choose(page, wide, "New picture")
     page.get_by_text("4 x 20,000").wait_for()
+    told, button = (page.locator(each).bounding_box() for each in (".toast-wrap", "#other"))
+    assert told["y"] > button["y"] + button["height"]  # one can go on at once
     assert painted(page).any()
     choose(page, text, "New picture")
     choose(page, photograph, "New picture")

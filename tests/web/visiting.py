@@ -69,7 +69,7 @@ def paint(page, *points: tuple[float, float], size: tuple[int, int] = (120, 80))
     page.mouse.move(*places[0])
     page.mouse.down()
     for place in places[1:]:
-        page.mouse.move(*place, steps=5)
+        page.mouse.move(*place, steps=2)
     page.mouse.up()
 
 
