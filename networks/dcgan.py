@@ -1,4 +1,4 @@
-"""The two networks of the DCGAN, built from its configuration with stock Keras layers."""
+"""The two networks of the DCGAN, built from its configuration with Keras' layers."""
 
 from collections.abc import Iterator
 

@@ -1,9 +1,10 @@
 """5x5 convolutions of stride 2, and transposed ones, by what takes a CPU the least time.
 
-oneDNN's convolutions lose most of their speed where maps are small and channels many, and where
-channels are few. There the same sums come from matrix products, and from 3x3 convolutions of a map
-whose 2x2 blocks lie in its channels. Variables are those of Keras' layers, and so are results but
-for rounding. On GPUs, in 16 bits and for other kernels it is Keras' layers that compute.
+oneDNN's convolutions lose half of their speed for single pictures where maps are small and channels
+many, and for any number where channels are few. There the same sums come from matrix products, and
+from 3x3 convolutions of a map whose 2x2 blocks lie in its channels. Variables are those of Keras'
+layers, and so are results but for rounding. On GPUs, in 16 bits and for other kernels it is Keras'
+layers that compute, and in training in place of products, which save a batch nothing.
 """
 
 from functools import cache
@@ -22,8 +23,8 @@ class Conv2D(keras.layers.Conv2D):
     def call(self, inputs, training=None):
         if not _is_ours(self) or inputs.shape[1] % 2:
             return super().call(inputs)
-        if inputs.shape[1] <= 2 * SMALL:
-            outputs = _products(inputs, self.kernel, together=training)
+        if inputs.shape[1] <= 2 * SMALL and not training:
+            outputs = _products(inputs, self.kernel)
         elif inputs.shape[-1] <= FEW:
             kernel = _of_blocks(self.kernel)  # (3, 3, 4, C, filters)
             kernel = tf.reshape(kernel, (3, 3, 4 * inputs.shape[-1], self.filters))
@@ -39,8 +40,8 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
     def call(self, inputs, training=None):
         if not _is_ours(self):
             return super().call(inputs)
-        if inputs.shape[1] <= SMALL:
-            outputs = _transposed_products(inputs, self.kernel, together=training)
+        if inputs.shape[1] <= SMALL and not training:
+            outputs = _transposed_products(inputs, self.kernel)
         elif self.filters <= FEW:
             kernel = _of_blocks(self.kernel)[::-1, ::-1]  # (3, 3, 4, filters, C)
             kernel = tf.transpose(kernel, (0, 1, 4, 2, 3))
@@ -58,28 +59,22 @@ def _is_ours(layer: keras.layers.Layer) -> bool:
     return shape == ((5, 5), (2, 2), "same", "float32") and linear and on_cpu
 
 
-def _products(large: tf.Tensor, kernel: tf.Tensor, together: bool | None) -> tf.Tensor:
+def _products(large: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """A convolution: what lies below the kernel everywhere, times the kernel, (5, 5, C, F)."""
     side, (*_, channels, filters) = large.shape[1] // 2, kernel.shape
     below = tf.matmul(_meetings(side).T, tf.reshape(large, (-1, 4 * side**2, channels)))
-    rows = tf.reshape(below, _rows(side, together, 25 * channels))
+    rows = tf.reshape(below, (-1, side**2, 25 * channels))  # a product for each picture
     small = tf.matmul(rows, tf.reshape(kernel, (25 * channels, filters)))
     return tf.reshape(small, (-1, side, side, filters))
 
 
-def _transposed_products(small: tf.Tensor, kernel: tf.Tensor, together: bool | None) -> tf.Tensor:
+def _transposed_products(small: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """A transposed one: every place times the kernel, (5, 5, F, C), summed where it falls."""
     side, (*_, filters, channels) = small.shape[1], kernel.shape
-    rows = tf.reshape(small, _rows(side, together, channels))
+    rows = tf.reshape(small, (-1, side**2, channels))  # a product for each picture
     apart = tf.matmul(rows, tf.reshape(kernel, (25 * filters, channels)), transpose_b=True)
     large = tf.matmul(_meetings(side), tf.reshape(apart, (-1, 25 * side**2, filters)))
     return tf.reshape(large, (-1, 2 * side, 2 * side, filters))
-
-
-def _rows(side: int, together: bool | None, width: int) -> tuple[int, ...]:
-    """All places of a batch in one product take a third less in the gradient; the places of each
-    picture in a product of its own are rounded alike whatever its companions."""
-    return (-1, width) if together else (-1, side**2, width)
 
 
 @cache
