@@ -318,6 +318,8 @@ class DCGAN:
         saved.must_be("dcgan")
         model = cls(*both(saved.config))
         model.state.restore(saved)
+        if model.average:  # what it is the average of is of use to training alone
+            model.generator = model.state.networks["generator"] = model.average
         return model
 
     def weights(self) -> checkpoint.Arrays:

@@ -68,12 +68,13 @@ class Mender:
         config = UNetConfig.from_dict(saved.config)
         if config.damage == "hole":
             raise ValueError(f"{saved.path}: fills holes; take complete.py")
+        path = saved.path  # what restores refers to none of the arrays, which come anew
 
         def restore() -> Network:
             cli.import_tensorflow()
             from translation.pix2pix import Pix2Pix
 
-            model = Pix2Pix.restore(saved.path)
+            model = Pix2Pix.restore(path)
 
             def network(squares: np.ndarray, fidelity: float) -> np.ndarray:
                 known = np.ones_like(squares[..., :1])
@@ -82,7 +83,7 @@ class Mender:
             return network
 
         return cls(
-            path=saved.path,
+            path=path,
             size=config.image_size,
             channels=config.channels,
             damage=Damage(config.damage),
@@ -93,19 +94,19 @@ class Mender:
 
     @classmethod
     def _of_cyclegan(cls, saved: checkpoint.Checkpoint, direction: str) -> Self:
-        config = CycleConfig.from_dict(saved.config)
+        config, path = CycleConfig.from_dict(saved.config), saved.path
 
         def restore() -> Network:
             cli.import_tensorflow()
             from translation.cyclegan import CycleGAN
 
-            model = CycleGAN.restore(saved.path)
+            model = CycleGAN.restore(path)
             return lambda squares, _: model.translate(
                 squares, DIRECTIONS[direction], _width(squares)
             )
 
         return cls(
-            path=saved.path,
+            path=path,
             size=config.image_size,
             channels=config.channels,
             damage=Damage(PAIRS),
