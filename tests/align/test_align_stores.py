@@ -43,3 +43,4 @@ def test_faces_are_aligned_and_pasted(tmp_path):
     assert found[0] == found[1]
     assert records[0][0]["source"] == "memory://store/in/a.png"
     MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]

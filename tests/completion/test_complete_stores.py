@@ -72,6 +72,7 @@ def memory():
 
     yield "memory://store"
     MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]
 
 
 def test_completing_in_a_store(call, memory, tmp_path):

@@ -22,6 +22,7 @@ def root():
 
     yield files.path_of("memory://store/photos")
     MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]
 
 
 def test_a_url_joins_and_compares_like_a_path(root):
