@@ -42,8 +42,8 @@ def moments(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
     The root has a finite slope where a channel does not vary.
     """
-    mean, variance = tf.nn.moments(x, axes=(1, 2), keepdims=True)
-    return mean, tf.sqrt(variance + EPSILON)
+    mean, variance = keras.ops.moments(x, axes=(1, 2), keepdims=True)
+    return mean, keras.ops.sqrt(variance + EPSILON)
 
 
 def adaptive_instance_norm(content: tf.Tensor, style: tf.Tensor) -> tf.Tensor:

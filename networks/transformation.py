@@ -11,16 +11,20 @@ import numpy as np
 from keras import layers
 
 from networks.style_config import StyleConfig
-from ops import EPSILON, ConditionalInstanceNorm
+from ops import EPSILON, ConditionalInstanceNorm, adaptive_instance_norm, moments
+
+# Directions of colour, orthonormal: brightness and two of hue, which hardly go together in
+# photographs, so that each can be given a style's moments by itself (Reinhard et al. 2001).
+DIRECTIONS = np.float32([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt(np.float32([[3], [2], [6]]))
 
 
 def transformation(config: StyleConfig, seed: int = 0) -> keras.Model:
     """[pictures (N, H, W, 3) in [-1, 1], shares (N, styles)] -> painted pictures, the same.
 
     H and W are multiples of 4. The image transformation network of Johnson et al. (arXiv
-    1603.08155): F filters, halved twice to 4 F, residual blocks, doubled twice; tanh. Unlike
-    theirs it changes the picture, in the beginning not at all, and its outermost convolutions are
-    of 3x3: those of 9x9 learn several times slower.
+    1603.08155): F filters, halved twice to 4 F, residual blocks, doubled twice. Unlike theirs it
+    changes the picture, in the beginning hardly, then norms its colours, see `begin_with`; and its
+    outermost convolutions are of 3x3: those of 9x9 learn several times slower.
     """
     conv = _Convolutions(seed)
     picture, shares = inputs = [
@@ -43,19 +47,41 @@ def transformation(config: StyleConfig, seed: int = 0) -> keras.Model:
     for level in (1, 0):
         x = layers.UpSampling2D()(x)
         x = layers.ReLU()(normed(x, config.filters * 2**level, f"up{level}"))
-    return keras.Model(inputs, conv.change(picture, x), name="transformation")
+    x = conv.change(directions(picture), x)
+    x = ConditionalInstanceNorm(len(config.styles), name="colours")([x, shares])
+    return keras.Model(inputs, _pixels(x), name="transformation")
+
+
+def begin_with(network: keras.Model, styles: Sequence[np.ndarray]) -> None:
+    """Have a fresh transformation network paint in the colours of styles, (1, h, w, 3) in [-1, 1]
+    each: with their moments."""
+    parts = zip(*(moments(directions(style)) for style in styles), strict=True)
+    beta, gamma = (keras.ops.concatenate(part)[:, 0, 0] for part in parts)
+    network.get_layer("colours").gamma.assign(gamma)
+    network.get_layer("colours").beta.assign(beta)
+
+
+def directions(pictures):
+    """(N, H, W, 3), the pixels along DIRECTIONS."""
+    return keras.ops.conv(pictures, DIRECTIONS.T[None, None])
+
+
+def _pixels(x):
+    """Back from directions, in [-1, 1]."""
+    return keras.ops.clip(keras.ops.conv(x, DIRECTIONS[None, None]), -1, 1)
 
 
 def decoder(
     config: StyleConfig, channels: Sequence[int], strides: Sequence[int], seed: int = 0
 ) -> keras.Model:
-    """[pixels (N, H, W, 3), *maps (N, H/s, W/s, C), one for each of channels and strides s, the
-    coarsest last] -> pictures (N, H, W, 3) in [-1, 1].
+    """[directions of pixels (N, H, W, 3), *maps (N, H/s, W/s, C), one for each of channels and
+    strides s, the coarsest last] -> pictures (N, H, W, 3) in [-1, 1].
 
     From the coarsest map it doubles until the next one's size, and takes that in beside; what comes
-    of it is added to the pixels. Huang and Belongie (arXiv 1703.06868) decode one map alone, of 512
-    channels; one of few channels holds too little of a picture. Nor have they norms, which would
-    undo AdaIN; here a picture's features are scaled together, without which training diverges.
+    of it is added to the pixels, whose colours keep their moments. Huang and Belongie (arXiv
+    1703.06868) decode one map alone, of 512 channels; one of few channels holds too little of a
+    picture. Nor have they norms, which would undo AdaIN; here a picture's features are scaled
+    together, without which training diverges.
     """
     conv = _Convolutions(seed)
     inputs = [keras.Input((None, None, width)) for width in (3, *channels)]
@@ -72,7 +98,8 @@ def decoder(
         x, stride = layers.UpSampling2D()(x), stride // 2
         if stride in finer:
             x = layers.Concatenate()([x, finer[stride]])
-    return keras.Model(inputs, conv.change(pixels, x), name="decoder")
+    x = adaptive_instance_norm(conv.change(pixels, x), pixels)
+    return keras.Model(inputs, _pixels(x), name="decoder")
 
 
 def _scaled(x):
@@ -95,5 +122,4 @@ class _Convolutions:
 
     def change(self, pictures, x):
         """Pictures changed by what the last features x tell, in the beginning hardly."""
-        x = layers.Add()([pictures, self(x, 3, "out", gain=1e-4)])
-        return layers.Activation("tanh", name="tanh")(x)
+        return layers.Add()([pictures, self(x, 3, "out", gain=1e-4)])

@@ -15,6 +15,7 @@ from search.space import Cube
 from training import statistics
 
 LEAST = 64  # pixels of a shorter side, below which features tell little
+MARGIN = 16  # pixels searched beyond a picture's edges, where features take in zeros
 
 
 class Style(NamedTuple):
@@ -114,6 +115,7 @@ class Search:
             start = moment.pictures
 
     def _level(self, pictures, start, styles, shares, steps: int) -> Iterator[Moment]:
+        pictures, start = _with_margin(pictures), _with_margin(start)
         shape = pictures.shape
         content = self.loss.content(_float(pictures))
         shares = tf.constant(shares, tf.float32)
@@ -132,7 +134,8 @@ class Search:
         options = latent.Search("lbfgs", steps=steps)
         space = Cube(rows.shape[1])  # of pixels in [-1, 1]
         for step, found, loss in latent.search(value_and_gradient, rows, options, space=space):
-            yield Moment(step, codecs.to_bytes(found.reshape(shape)), loss)
+            found = found.reshape(shape)[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
+            yield Moment(step, codecs.to_bytes(found), loss)
 
     def _value_and_gradient(self, pictures, content, styles, shares):
         with tf.GradientTape() as tape:
@@ -146,6 +149,11 @@ def _smaller(pictures: np.ndarray, level: int) -> np.ndarray:
     height, width = pictures.shape[1:3]
     factor = max(0.5**level, min(1, LEAST / min(height, width)))
     return _resized(pictures, round(height * factor), round(width * factor))
+
+
+def _with_margin(pictures: np.ndarray) -> np.ndarray:
+    sides = (MARGIN, MARGIN)
+    return np.pad(pictures, ((0, 0), sides, sides, (0, 0)), mode="reflect")
 
 
 def _resized(pictures: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -11,7 +11,7 @@ import tensorflow as tf
 import ops
 from networks import imagenet
 from networks.style_config import StyleConfig
-from networks.transformation import decoder, transformation
+from networks.transformation import begin_with, decoder, directions, transformation
 from pictures import codecs, grids
 from training import checkpoint, devices
 from training.loop import Preview
@@ -43,13 +43,13 @@ class StyleTransfer:
         with self.strategy.scope():
             if self.any_style:
                 self.encoder = imagenet.features(config.extractor, config.encoder_blocks)
-            self.network, self.average = self._network(), self._network()
+            network, self.average = self._network(), self._network()
             self.optimizer = keras.optimizers.Adam(recipe.learning_rate)
         self.state = State(
             kind="style",
             config=config,
             recipe=recipe,
-            networks={"generator": self.network, "average": self.average},
+            networks={"generator": network, "average": self.average},
             optimizers={"g": (self.optimizer, "generator")},
             strategy=self.strategy,
         )
@@ -60,7 +60,15 @@ class StyleTransfer:
     def _network(self) -> keras.Model:
         if self.any_style:
             return decoder(self.config, *_measured(self.encoder), self.recipe.seed)
-        return transformation(self.config, self.recipe.seed)
+        network = transformation(self.config, self.recipe.seed)
+        if self._pictures:
+            begin_with(network, [tf.constant(codecs.to_float(s[None])) for s in self._pictures])
+        return network
+
+    @property
+    def network(self) -> keras.Model:
+        """The one that is trained; restored, its average."""
+        return self.state.networks["generator"]
 
     @classmethod
     def of_checkpoint(cls, saved: checkpoint.Checkpoint) -> "StyleTransfer":
@@ -84,7 +92,7 @@ class StyleTransfer:
         (h, w, 3); then alpha, from 0 to 1, is how far to go (Huang and Belongie, section 6)."""
         _, height, width, _ = pictures.shape
         around = ((0, 0), (0, -height % MULTIPLE), (0, -width % MULTIPLE), (0, 0))
-        x = tf.constant(codecs.to_float(np.pad(pictures, around, mode="edge")))
+        x = tf.constant(codecs.to_float(np.pad(pictures, around, mode="symmetric")))
         wanted = [tf.constant(codecs.to_float(style[None])) for style in styles]
         made = self._forward(x, tf.constant(shares, tf.float32), wanted, tf.constant(alpha))
         return codecs.to_bytes(made[:, :height, :width].numpy())
@@ -96,17 +104,20 @@ class StyleTransfer:
         return self.average(given, training=False)
 
     def _normed(self, pictures, shares, styles, alpha) -> list[tf.Tensor]:
-        """Pictures and their features with the mixed moments of styles, (1 or N, h, w, 3) each;
-        1 - alpha of them as they are."""
-        encoded = [[style, *self.encoder(style)] for style in styles]
+        """Colours and features of pictures with the mixed moments of those of styles, (1 or N, h,
+        w, 3) each; 1 - alpha of them as they are."""
+        encoded = [self._encoded(style) for style in styles]
         mixed = []
-        for number, content in enumerate([pictures, *self.encoder(pictures)]):
+        for number, content in enumerate(self._encoded(pictures)):
             parts = [
                 shares[:, k, None, None, None] * ops.adaptive_instance_norm(content, maps[number])
                 for k, maps in enumerate(encoded)
             ]
             mixed.append(alpha * sum(parts) + (1 - alpha) * content)
         return mixed
+
+    def _encoded(self, pictures) -> list[tf.Tensor]:
+        return [directions(pictures), *self.encoder(pictures)]
 
     # Training
 

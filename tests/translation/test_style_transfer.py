@@ -35,7 +35,7 @@ def batch(config, number=0):
 
 def lively(config):
     """A model that paints: a fresh one hardly changes what it sees."""
-    model = StyleTransfer(config, RECIPE, styles=STYLES)
+    model = StyleTransfer(config, RECIPE, styles=STYLES[: len(config.styles)])
     for network in (model.network, model.average):
         kernel = network.get_layer("out").kernel
         kernel.assign(100 * kernel)
@@ -82,12 +82,27 @@ def test_companions_and_position_change_no_bit(model):
     np.testing.assert_array_equal(made[1], same[0])
 
 
+@pytest.mark.parametrize("config", [TWO, ANY], ids=["two", "any"])
+def test_a_fresh_network_paints_in_the_colours_of_the_style(config):
+    model = StyleTransfer(config, RECIPE, styles=STYLES)
+    grey = np.repeat(STYLES[1][..., :1] // 2 + 64, 3, axis=2)
+    if config is TWO:
+        model = StyleTransfer(config, RECIPE, styles=[STYLES[0], grey])
+    made = model.paint(
+        faces(size=32), SHARES[[1] * 3], [STYLES[0], grey] if model.any_style else []
+    )
+    assert np.ptp(made.astype(int), axis=3).mean() < 2
+    means, deviations = grey.mean(), grey.std()
+    np.testing.assert_allclose(made.mean(axis=(1, 2, 3)), means, atol=3)
+    np.testing.assert_allclose(made.std(axis=(1, 2, 3)), deviations, rtol=0.1)
+
+
 def test_alpha_goes_from_the_content_to_the_style(any_style):
     pictures = tf.constant(codecs.to_float(faces()))
-    features = [pictures, *any_style.encoder(pictures)]
+    features = any_style._encoded(pictures)
     styles = [tf.constant(codecs.to_float(style[None])) for style in STYLES]
     one = tf.constant(SHARES[[0, 0, 0]])
-    for number, wanted in enumerate([styles[0], *any_style.encoder(styles[0])]):
+    for number, wanted in enumerate(any_style._encoded(styles[0])):
         kept, half, gone = (
             any_style._normed(pictures, one, styles, alpha)[number] for alpha in (0.0, 0.5, 1.0)
         )
@@ -99,7 +114,7 @@ def test_alpha_goes_from_the_content_to_the_style(any_style):
 
 @pytest.mark.parametrize("config", [TWO, ANY], ids=["two", "any"])
 def test_steps_lower_the_loss_and_a_saved_model_paints_alike(config, tmp_path):
-    model = StyleTransfer(config, RECIPE, styles=STYLES)
+    model = lively(config)
     before = np.mean(model.measure(batch(config))["loss"])
     for number in range(12):
         losses = model.step(batch(config), tf.constant(number))
@@ -154,6 +169,15 @@ def test_the_search_lowers_the_loss_at_every_size():
     for level in (moments[:7], moments[7:]):
         assert (level[-1].loss < 0.7 * level[0].loss).all()
     assert moments[-1].pictures.dtype == np.uint8
+
+
+def test_edges_are_painted_like_the_middle():
+    flat = np.full((1, 96, 96, 3), (150, 170, 200), np.uint8)
+    search = Search(Objective(style_weight=20), steps=16, levels=2)
+    made = last(search, flat, styles=STYLES[:1], shares=np.ones((1, 1))).pictures[0].astype(float)
+    middle = made[16:-16, 16:-16].mean(axis=(0, 1))
+    for edge in (made[:4], made[-4:], made[:, :4], made[:, -4:]):
+        assert np.abs(edge.mean(axis=(0, 1)) - middle).max() < 8
 
 
 def test_each_picture_is_searched_by_itself():
