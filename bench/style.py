@@ -22,6 +22,7 @@ from data.drawn import PAINTINGS, drawn_painting  # noqa: E402
 from pictures import codecs, grids  # noqa: E402
 
 SIZE = 256
+BLOCKS = ("stem", "block1", "block2", "block3")  # of style
 SHOWN = 160  # pixels of each picture on the sheet
 SOURCES = (  # of photographs: see their docstrings in skimage.data for where each is from
     *("coffee", "rocket", "hubble_deep_field", "retina", "camera", "coins", "moon"),
@@ -57,11 +58,13 @@ def make(folder: Path) -> None:
     for name, (top, left, side) in UNSEEN.items():
         part = _colour(getattr(data, name)())[top : top + side, left : left + side]
         codecs.write(folder / "unseen" / f"{name}.png", codecs.resize(part, SIZE, SIZE))
-    for kind, seed in (("strokes", 1), ("glass", 7)):
-        codecs.write(folder / "styles" / f"{kind}.png", drawn_painting(kind, SIZE, seed))
+    for kind, seed, size in (("strokes", 1, 2 * SIZE), ("glass", 7, SIZE)):
+        painting = drawn_painting(kind, size, seed)[:SIZE, :SIZE]
+        codecs.write(folder / "styles" / f"{kind}.png", painting)
     codecs.write(folder / "styles" / "brick.png", codecs.resize(_colour(data.brick()), SIZE, SIZE))
-    for number in range(40):  # for AdaIN, to which all of styles/ are new
-        painting = drawn_painting(PAINTINGS[number % 2], SIZE, 100 + number)
+    for number in range(80):  # for AdaIN, to which all of styles/ are new
+        size = SIZE * (1 + number // 2 % 2)
+        painting = drawn_painting(PAINTINGS[number % 2], size, 100 + number)[:SIZE, :SIZE]
         codecs.write(folder / "more-styles" / f"{number:02d}.png", painting)
 
 
@@ -79,7 +82,7 @@ def measure(folder: Path, ways: list[str], style_size: int = 128) -> None:
     def floats(pixels: np.ndarray) -> tf.Tensor:
         return tf.constant(codecs.to_float(pixels)[None])
 
-    loss, cells = Loss(Objective(content_blocks=("block3",))), []
+    loss, cells = Loss(Objective(content_blocks=("block3",), style_blocks=BLOCKS)), []
     print("| | " + " | ".join(ways) + " |\n|" + " --- |" * (1 + len(ways)))
     for name, style in zip(*read_styles([folder / "styles"], style_size), strict=True):
         wanted, found = [loss.style(floats(style))], {}
