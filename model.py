@@ -45,20 +45,12 @@ class DCGAN:
         strategy = strategy or tf.distribute.get_strategy()
         with strategy.scope():
             build = stylegan if config.architecture == "style" else dcgan
-            self.generator = build.generator(config, recipe.seed)
+            generator = build.generator(config, recipe.seed)
             self.discriminator = build.discriminator(config, recipe.seed)
             self.average = build.generator(config, recipe.seed) if recipe.ema else None
             self.g_optimizer = _adam(recipe.g_lr, recipe.beta1)
             self.d_optimizer = _adam(recipe.d_lr, recipe.beta1)
-        self.adversaries = Adversaries(
-            config,
-            recipe,
-            generator=self.generator,
-            discriminator=self.discriminator,
-            g_optimizer=self.g_optimizer,
-            d_optimizer=self.d_optimizer,
-        )
-        networks = {"generator": self.generator, "discriminator": self.discriminator}
+        networks = {"generator": generator, "discriminator": self.discriminator}
         self.state = State(
             kind="dcgan",
             config=config,
@@ -75,6 +67,17 @@ class DCGAN:
         self._inference: Inference | None = None
         self._traced: dict = {}
         self._seen: dict = {}  # in the latest step: pictures, z and logits
+
+    @property
+    def generator(self) -> keras.Model:
+        """The one that is trained; restored, its average."""
+        return self.state.networks["generator"]
+
+    @cached_property
+    def adversaries(self) -> Adversaries:
+        """How they are trained."""
+        networks = self.generator, self.discriminator
+        return Adversaries(self.config, self.recipe, *networks, self.g_optimizer, self.d_optimizer)
 
     @property
     def path(self) -> Path | None:
@@ -318,8 +321,6 @@ class DCGAN:
         saved.must_be("dcgan")
         model = cls(*both(saved.config))
         model.state.restore(saved)
-        if model.average:  # what it is the average of is of use to training alone
-            model.generator = model.state.networks["generator"] = model.average
         return model
 
     def weights(self) -> checkpoint.Arrays:

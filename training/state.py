@@ -56,7 +56,7 @@ class State:
 
     kind: str
     config: Any
-    networks: Mapping[str, keras.Model]
+    networks: dict[str, keras.Model]
     optimizers: Mapping[str, tuple[keras.Optimizer, str]]
     recipe: Any = None
     strategy: tf.distribute.Strategy = field(default_factory=tf.distribute.get_strategy)
@@ -187,7 +187,13 @@ class State:
         )
 
     def restore(self, saved: checkpoint.Checkpoint) -> None:
-        """Take weights and linear model of what checkpoint.load has read."""
+        """Take weights and linear model of what checkpoint.load has read, for all but training:
+        averages take the places of what they are averages of."""
+        self._take(saved)
+        names = {checkpoint.network_of(n): n for n in self.networks if n.startswith("average")}
+        self.networks |= {n: self.networks[average] for n, average in names.items()}
+
+    def _take(self, saved: checkpoint.Checkpoint) -> None:
         self._load_weights(saved)
         self.linear = LinearModel.from_arrays(saved.linear) if saved.linear else None
         self.path = saved.path
@@ -203,7 +209,7 @@ class State:
                 f"{saved.path}: another model: its {problem}; choose another --checkpoint-dir, or "
                 "--no-resume to move it aside and start anew"
             )
-        self.restore(saved)
+        self._take(saved)
         _assign(self.optimizer_variables(), saved.training, saved.path)
         self.position = Position(**saved.state)
         return saved.path

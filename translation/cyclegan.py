@@ -49,7 +49,7 @@ class CycleGAN:
                 optimizers[f"d_{made}"] = _adam(recipe.d_lr, recipe), f"discriminator_{made}"
                 if recipe.pool:
                     pools[f"pool_{made}"] = _pool(config, recipe.pool)
-        self.networks, self.pools = networks, pools
+        self.pools = pools
         self.state = State(
             kind="cyclegan",
             config=config,
@@ -72,6 +72,11 @@ class CycleGAN:
         model = cls(*both(saved.config))
         model.state.restore(saved)
         return model
+
+    @property
+    def networks(self) -> Mapping[str, keras.Model]:
+        """By name; restored, averages in the places of their generators too."""
+        return self.state.networks
 
     # Inference
 

@@ -42,15 +42,15 @@ class Pix2Pix:
         self.config, self.recipe = config, recipe
         self.strategy = strategy or tf.distribute.get_strategy()
         with self.strategy.scope():
-            self.generator = unet.generator(config, recipe.seed)
+            generator = unet.generator(config, recipe.seed)
             if recipe.freeze:
-                unet.freeze(self.generator, recipe.freeze)
+                unet.freeze(generator, recipe.freeze)
             self.discriminator = patch.discriminator(config, recipe.seed)
             self.average = unet.generator(config, recipe.seed) if recipe.ema else None
             self.features: keras.Model | None = None  # of ImageNet, only to train
             self.g_optimizer = _adam(recipe.g_lr, recipe)
             self.d_optimizer = _adam(recipe.d_lr, recipe)
-        networks = {"generator": self.generator, "discriminator": self.discriminator}
+        networks = {"generator": generator, "discriminator": self.discriminator}
         self.state = State(
             kind="pix2pix",
             config=config,
@@ -76,9 +76,12 @@ class Pix2Pix:
         saved = checkpoint.load(folder, warn)
         model = cls(*both(saved.config))
         model.state.restore(saved)
-        if model.average:  # what it is the average of is of use to training alone
-            model.generator = model.state.networks["generator"] = model.average
         return model
+
+    @property
+    def generator(self) -> keras.Model:
+        """The one that is trained; restored, its average."""
+        return self.state.networks["generator"]
 
     # Inference
 
