@@ -140,6 +140,7 @@ def network(arguments: argparse.Namespace) -> Painter:
     from translation.style_recipe import both, read_styles
 
     folder = arguments.checkpoint_dir
+    checkpoint.must_exist(folder, "train-style.py")
     saved = checkpoint.load(folder, warn=print)
     saved.must_be("style")
     config, recipe = both(saved.config)

@@ -50,7 +50,7 @@ def main() -> int:
 
     engine = cluster.asked_for(arguments)
     paths = outputs.inputs(arguments.imgs, arguments.out_dir)
-    checkpoint.must_exist(arguments.checkpoint_dir)
+    checkpoint.must_exist(arguments.checkpoint_dir, "train-pix2pix.py")
     mender = mending.Mender.of(arguments.checkpoint_dir, arguments.direction, warn=print)
     if arguments.fidelity is not None and not mender.graded:
         raise ValueError(f"--fidelity would change nothing: {mender.describe()}")

@@ -163,13 +163,12 @@ def exists(folder: Path) -> bool:
     return bool((folder / "weights.npz").exists() or step_paths(folder) or _tf1_prefix(folder))
 
 
-def must_exist(folder: Path) -> None:
-    """Raises ValueError where `folder` neither is nor holds a model, not even a damaged one."""
+def must_exist(folder: Path, maker: str = "train-dcgan.py") -> None:
+    """Raises ValueError where `folder` neither is nor holds a model, not even a damaged one; maker:
+    the script that makes one."""
     if not (exists(folder) or (Path(folder) / "config.json").exists()):
         problem = "holds no checkpoint" if Path(folder).is_dir() else "no such checkpoint folder"
-        raise ValueError(
-            f"{folder}: {problem} (train-dcgan.py --checkpoint-dir {folder} makes one)"
-        )
+        raise ValueError(f"{folder}: {problem} ({maker} --checkpoint-dir {folder} makes one)")
 
 
 def default_folders(kind: str | None = None, pixels: float = math.inf) -> list[Path]:

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import shlex
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -212,7 +213,7 @@ def find_dataset(arguments: argparse.Namespace) -> Path:
         if Path(path).exists() and not Path(path).is_dir():
             raise ValueError(f"{path}: File exists, and is no folder")
     if arguments.init_from and not _resumes(arguments):
-        checkpoint.must_exist(arguments.init_from)
+        checkpoint.must_exist(arguments.init_from, Path(sys.argv[0]).name)
     return dataset
 
 

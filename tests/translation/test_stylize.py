@@ -148,6 +148,7 @@ def test_networks_paint_as_asked(call, networks, tmp_path):
         (("--style", "styles", "--alpha", 1), "--alpha has no effect without --checkpoint-dir"),
         (("--style", "styles", "--nIter", 2), "--n-iter is 2; 3 sizes take at least as many"),
         (("--style", "styles", "--style-blocks", "pool"), "style_blocks has 'pool'; efficientnet"),
+        (("--checkpointDir", "none"), "(train-style.py --checkpoint-dir none makes one)"),
         (("--checkpointDir", "two", "--style", "styles"), "which knows strokes, glass"),
         (("--checkpointDir", "two", "--style-number", 3), "there are 1 strokes, 2 glass"),
         (("--checkpointDir", "two", "--statistics", "moments"), "--statistics has no effect with"),
