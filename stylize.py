@@ -25,8 +25,10 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("imgs", nargs="+", type=Path, help="pictures, or folders of pictures")
     flag(p, "--style", nargs="+", type=Path, default=[], help="pictures whose style to take")
-    flag(p, "--checkpointDir", type=Path, help="folder of a network (default: search)")
-    flag(p, "--style-number", type=positive_int, help="of those that a network knows, from 1")
+    flag(
+        p, "--checkpointDir", type=Path, help="folder of a network (without --style: models/style)"
+    )
+    flag(p, "--style-number", type=positive_int, help="of those that a network knows (1)")
     flag(
         p,
         "--mix",
@@ -106,8 +108,6 @@ def searching(arguments: argparse.Namespace) -> Painter:
     from translation.style_recipe import STYLE_PIXELS, read_styles
 
     _refuse(arguments, "style_number", "alpha", why="without --checkpoint-dir")
-    if not arguments.style:
-        raise ValueError("no style: give --style, or a network with --checkpoint-dir")
     objective = Objective(**pick(Objective, given(arguments)))
     must_be_there(objective.extractor)
     names, styles = read_styles(arguments.style, arguments.style_size or STYLE_PIXELS)
@@ -123,7 +123,7 @@ def searching(arguments: argparse.Namespace) -> Painter:
         return lambda pictures: search.paint(pictures, styles, shares)
 
     return Painter(
-        f"a search of {cli.counted(steps, 'step')}, in the style of {', '.join(names)}",
+        f"a search of {cli.counted(steps, 'step')}, in the style of {_listed(names, shares)}",
         settings={"steps": steps, "levels": levels, **asdict(objective)}
         | {"styles": _crc(styles), "shares": shares.tolist()},
         steps=steps,
@@ -139,7 +139,7 @@ def network(arguments: argparse.Namespace) -> Painter:
     from training.recipe import given
     from translation.style_recipe import both, read_styles
 
-    folder = arguments.checkpoint_dir
+    folder = arguments.checkpoint_dir or checkpoint.PAINTING
     checkpoint.must_exist(folder, "train-style.py")
     saved = checkpoint.load(folder, warn=print)
     saved.must_be("style")
@@ -168,7 +168,7 @@ def network(arguments: argparse.Namespace) -> Painter:
         return paint
 
     return Painter(
-        f"{saved.path}, in the style of {', '.join(names)}",
+        f"{saved.path}, in the style of {_listed(names, shares)}",
         settings={"model": checkpoint.fingerprint(saved.weights), "alpha": alpha}
         | {"styles": _crc(styles), "shares": shares.tolist()},
         steps=1,
@@ -185,7 +185,10 @@ def _refuse(arguments: argparse.Namespace, *names: str, why: str) -> None:
 
 def _shares(arguments: argparse.Namespace, names: tuple[str, ...]) -> np.ndarray:
     """How much of each style: (1, styles), together 1."""
-    if (number := arguments.style_number) is not None:
+    number = arguments.style_number
+    if number is None and not (arguments.mix or arguments.style):
+        number = 1  # of a network
+    if number:
         _refuse(arguments, "mix", why="with --style-number")
         if number > len(names):
             raise ValueError(f"--style-number is {number}; there are {_listed(names)}")
@@ -203,8 +206,10 @@ def _crc(styles: list[np.ndarray]) -> int:
     return zlib.crc32(b"".join(style.tobytes() for style in styles))
 
 
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(f"{number} {name}" for number, name in enumerate(names, 1))
+def _listed(names: tuple[str, ...], shares: np.ndarray | None = None) -> str:
+    """With their numbers; those of no share are left out."""
+    listed = (f"{number} {name}" for number, name in enumerate(names, 1))
+    return ", ".join(n for k, n in enumerate(listed) if shares is None or shares[0, k])
 
 
 def main() -> int:
@@ -215,7 +220,8 @@ def main() -> int:
 
     out_dir = arguments.out_dir
     paths = outputs.inputs(arguments.imgs, out_dir)
-    painter = network(arguments) if arguments.checkpoint_dir else searching(arguments)
+    by_search = arguments.style and not arguments.checkpoint_dir
+    painter = searching(arguments) if by_search else network(arguments)
     own = {"size": arguments.size, "keep_colour": arguments.keep_colour}
 
     def remake(path, picture, name):

@@ -33,6 +33,7 @@ _MODELS = Path(__file__).resolve().parents[1] / "models"
 # To fill holes; the first that serves is taken. And to mend what is whole.
 SHIPPED = tuple(_MODELS / name for name in ("faces-pix2pix-128", "faces-pix2pix", "faces64"))
 MENDING = tuple(_MODELS / name for name in ("faces-lowres", "faces-grey", "faces-old"))
+PAINTING = _MODELS / "style"
 EXPORTED = _MODELS / "faces-onnx"  # where the README has it written
 TRAINED = ("checkpoint-pix2pix", "checkpoint")  # where training scripts write by default
 

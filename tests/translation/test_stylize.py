@@ -124,6 +124,7 @@ def test_networks_paint_as_asked(call, networks, tmp_path):
     styles = [codecs.read(tmp_path / "styles" / f"{kind}.png") for kind in ("glass", "strokes")]
     mixed = np.array([[0.25, 0.75]])
     asked = {
+        ("two",): networks["two"].paint(pictures, np.array([[1, 0]])),
         ("two", "--style-number", 2): networks["two"].paint(pictures, np.array([[0, 1]])),
         ("two", "--mix", 1, 3): networks["two"].paint(pictures, mixed),
         ("any", "--style", "styles", "--mix", 1, 3, "--alpha", 0.5): networks["any"].paint(
@@ -142,7 +143,6 @@ def test_networks_paint_as_asked(call, networks, tmp_path):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        ((), "no style: give --style, or a network with --checkpoint-dir"),
         (("--style", "nowhere.png"), "nowhere.png: no such file or folder"),
         (("--style", "styles", "--mix", 1), "--mix is 1.0; it takes a share of each of 1 glass, 2"),
         (("--style", "styles", "--alpha", 1), "--alpha has no effect without --checkpoint-dir"),
