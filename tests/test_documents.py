@@ -85,7 +85,7 @@ def test_the_documents_in_order(folder):
             run(folder, *words)
     for name in ("photo", "0"):
         assert (folder / "completions" / "results" / f"{name}.png").exists()
-    for name in ("checkpoint", "mine-checkpoint", "patches-checkpoint", "finetuned"):
+    for name in ("checkpoint", "patches-checkpoint", "finetuned"):
         assert list((folder / name).glob("step-*")), name
     assert len(list((folder / "patches").iterdir())) == 12
     assert len(list((folder / "patches-completed" / "results").iterdir())) == 24
