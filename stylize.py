@@ -75,12 +75,9 @@ def painted(
 ) -> tuple[np.ndarray, dict]:
     """uint8 (H, W, 1 or 3) painted, (H, W, 3), and what was measured; writes an animation of how it
     came about, if there are steps. With its own colours a grey picture stays grey."""
-    from pictures import averages, codecs, grids
+    from pictures import codecs, grids
 
-    height, width = pixels.shape[:2]
-    whole = np.broadcast_to(pixels, (height, width, 3))
-    factor = min(1, size / max(height, width))
-    small = codecs.resize(whole, *(max(1, round(side * factor)) for side in (height, width)))
+    small = shrunk(pixels, size)
     shown = min(1, FRAME_PIXELS / max(small.shape))
     sides = [max(1, round(side * shown)) for side in small.shape[:2]]
     frames = [codecs.resize(small, *sides)]
@@ -89,14 +86,33 @@ def painted(
             bar.update(moment.step - bar.n)
             if moment.step * FRAMES >= (len(frames) - 1) * painter.steps:
                 frames.append(codecs.resize(moment.pictures[0], *sides))
-    result = codecs.resize(moment.pictures[0], height, width)
-    if keep_colour:
-        both = (codecs.to_float(picture) for picture in (pixels, result))
-        result = codecs.to_bytes(averages.with_brightness(*both))
+    result = enlarged(moment.pictures[0], pixels, keep_colour)
     if moment.loss is None:
         return result, {}
     grids.write_gif(animation, frames, seconds_per_frame=3 / len(frames))
     return result, {"last_loss": float(moment.loss[0])}
+
+
+def shrunk(pixels: np.ndarray, size: int) -> np.ndarray:
+    """uint8 (H, W, 1 or 3) -> (h, w, 3), the longer side of at most `size` pixels."""
+    from pictures import codecs
+
+    height, width = pixels.shape[:2]
+    whole = np.broadcast_to(pixels, (height, width, 3))
+    factor = min(1, size / max(height, width))
+    return codecs.resize(whole, *(max(1, round(side * factor)) for side in (height, width)))
+
+
+def enlarged(made: np.ndarray, pixels: np.ndarray, keep_colour: bool) -> np.ndarray:
+    """What was painted, uint8 (h, w, 3), at the size of the picture, (H, W, 1 or 3); keep_colour:
+    in its colours."""
+    from pictures import averages, codecs
+
+    result = codecs.resize(made, *pixels.shape[:2])
+    if not keep_colour:
+        return result
+    both = (codecs.to_float(picture) for picture in (pixels, result))
+    return codecs.to_bytes(averages.with_brightness(*both))
 
 
 def searching(arguments: argparse.Namespace) -> Painter:

@@ -5,7 +5,7 @@ knows nothing of files. Callers know this seam alone, never the class behind it.
 to expect in a hole, for a completer that can take advice.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -111,7 +111,7 @@ def restore(
     folder: Path | str,
     method: str | None = None,
     warn: Callable[[str], None] = lambda message: None,
-    kept: dict[Path, Completer] | None = None,
+    kept: MutableMapping[Path, Completer] | None = None,
 ) -> Completer:
     """The completer that a model folder holds, ours or of TensorFlow 1.
 

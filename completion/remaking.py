@@ -65,7 +65,7 @@ def _remade(job: Job, named: tuple[Path, str]) -> Written | None:
         started = time.perf_counter()
         pixels, measured = job.remake(path, picture, name)
         measured["seconds"] = time.perf_counter() - started
-        remade = Remade(path, _like(picture, pixels))
+        remade = Remade(path, like(picture, pixels))
         written = write(job.out_dir, job.suffix, remade, name, [pixels], job.settings, measured)
     except (ValueError, OSError) as error:
         cli.pass_over(error)
@@ -73,7 +73,7 @@ def _remade(job: Job, named: tuple[Path, str]) -> Written | None:
     return replace(written, figures=job.describe(measured))
 
 
-def _like(picture: codecs.Picture, pixels: np.ndarray) -> codecs.Picture:
+def like(picture: codecs.Picture, pixels: np.ndarray) -> codecs.Picture:
     """What a picture's file holds besides, for the result: not the profile of a grey one that got
     colours, and transparency at its size."""
     alpha, keep = picture.alpha, dict(picture.keep)

@@ -255,8 +255,7 @@ def _load_one(path: Path) -> Checkpoint:
         config = json.loads((path / "config.json").read_text())
         weights, linear, training, state = {}, {}, {}, {}
         if "exported" not in config:
-            weights = _read_arrays(path / "weights.npz")
-            weights = {name: _single(array) for name, array in weights.items()}
+            weights = _read_arrays(path / "weights.npz", _single)
         if (path / "linear.npz").exists():
             linear = _read_arrays(path / "linear.npz")
         if (path / "training.npz").exists() or (path / "state.json").exists():
@@ -274,9 +273,10 @@ def _load_one(path: Path) -> Checkpoint:
     )
 
 
-def _read_arrays(path: Path) -> Arrays:
+def _read_arrays(path: Path, as_kept: Callable = lambda array: array) -> Arrays:
+    """as_kept: what becomes of each, at once: all of them in two precisions would take memory."""
     with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+        return {name: as_kept(archive[name]) for name in archive.files}
 
 
 def _single(array: np.ndarray) -> np.ndarray:

@@ -16,9 +16,9 @@ from completion.options import Options
 from pictures import codecs, decoding
 from web import studio
 from web.models import Models
-from web.runs import Runs
 from web.safety import Limits, check
 from web.studio import Result, Scene, Version, View
+from web.turns import ENDS, Turns, warn
 from web.wish import (
     BRUSH,
     BUILT_IN,
@@ -41,15 +41,9 @@ NO_FACE = (
     "**No face was found**: what is in the white frame is completed as if it were a face. Is there "
     f"one? Choose “{POINTS}”, or “{FACES}” to look again once you have painted."
 )
-ENDS = {
-    "done": "Done",
-    "stopped": "Stopped: the best so far",
-    "time": "Time is up: the best so far",
-}
 DISPLACED = (
     f" The face came out a little displaced: if it looks so, choose “{POINTS}” to show where it is."
 )
-WAITING = "Waiting for its turn…"
 FACE, PICTURE = "Face", "Whole picture"  # what of a result is shown
 BRUSH_SHARE = 14  # of the square that is completed, to begin with
 BRUSH_SIZES = (2, 100)  # radius in shown pixels
@@ -64,17 +58,12 @@ def telling() -> Iterator[None]:
         raise gr.Error(str(error), print_exception=False) from None
 
 
-def warn(error: ValueError, title: str = "Not possible") -> None:
-    """Tell a ValueError, which is the user's, on the page."""
-    gr.Warning(str(error), title=title)
-
-
-class Actions:
+class Actions(Turns):
     """models: to choose from; folder: where results are written; seconds: the most for a search."""
 
     def __init__(self, models: Models, limits: Limits, folder: Path, seconds: float):
-        self.models, self.limits, self.folder, self.seconds = models, limits, folder, seconds
-        self._runs = Runs()
+        super().__init__(folder)
+        self.models, self.limits, self.seconds = models, limits, seconds
 
     # A picture, and a place in it
 
@@ -94,7 +83,7 @@ class Actions:
         except ValueError as error:
             warn(error, title="Not taken")
             return None, *[gr.skip()] * 18
-        self._runs.abandon(request.session_hash)
+        self.give_up(request)
         place = FACES if len(scene.faces) else WHOLE
         points = points_of(scene, place, [])
         hidden = gr.update(visible=False)
@@ -183,21 +172,11 @@ class Actions:
     # Completing
 
     def ask(self, request: gr.Request, scene: Scene | None, number: int | None) -> tuple:
-        """A click on Complete -> number of what is asked for, complete, stop, status. It is to take
-        its turn; what the same visitor asked for before is given up.
-
-        number: of the scene that the page shows. What the server keeps may be the one that follows.
-        """
+        """A click on Complete, as in Turns. number: of the scene that the page shows. What the
+        server keeps may be the one that follows."""
         if scene is None or scene.number != number:
             return (gr.skip(),) * 4
-        run = self._runs.ask(request.session_hash)
-        return run.number, gr.update(visible=False), gr.update(visible=True), WAITING
-
-    def stop(self, request: gr.Request) -> tuple:
-        """-> complete, stop, status"""
-        if self._runs.stop(request.session_hash):
-            return gr.update(visible=True), gr.update(visible=False), ""
-        return (gr.skip(),) * 3
+        return super().ask(request)
 
     def complete(
         self, request: gr.Request, number: int | None, seen: str, *values
@@ -205,22 +184,13 @@ class Actions:
         """What was asked for by this number -> complete, stop, status, live, results, result,
         chosen, gallery, slider, three downloads. Yields what it comes to on its way, and each
         alternative as it is found."""
-        shown, hidden = gr.update(visible=True), gr.update(visible=False)
-        with self._runs.turn(request.session_hash, number) as run:
-            if run is None:  # Gradio would hide the buttons of one that yields nothing
-                yield (gr.skip(),) * 12
-                return
-            old = hidden if run.follows else gr.skip()
-            yield hidden, shown, "Looking at the picture…", gr.skip(), old, *[gr.skip()] * 7
-            try:
-                with studio.own_folder(self.folder) as folder:
-                    for answer in self._complete(Wish(*values), seen, folder, run.stop):
-                        if run.abandoned:
-                            return
-                        yield answer
-            except ValueError as error:
-                warn(error)
-                yield shown, hidden, "", hidden, *[gr.skip()] * 8
+        yield from self.take(
+            request,
+            number,
+            lambda folder, stop: self._complete(Wish(*values), seen, folder, stop),
+            begins="Looking at the picture…",
+            others=7,
+        )
 
     def _complete(
         self, wish: Wish, seen: str, folder: Path, stop: threading.Event
@@ -267,22 +237,6 @@ class Actions:
             str(result.mask),
             str(result.animation),
         )
-
-    def end(self, request: gr.Request, failed: bool = False) -> tuple:
-        """A job is over; failed: as the server was busy, or broke -> complete, stop, status, live,
-        results
-
-        An answer that was on its way when it was abandoned came after the new picture: what it
-        showed goes here.
-        """
-        run, hidden = self._runs.end(request.session_hash, failed), gr.update(visible=False)
-        if run is None:  # a later one is to come
-            return (gr.skip(),) * 5
-        status = "" if failed or run.stale else gr.skip()
-        return gr.update(visible=True), hidden, status, hidden, hidden if run.stale else gr.skip()
-
-    def fail(self, request: gr.Request) -> tuple:
-        return self.end(request, failed=True)
 
     def choose(self, result: Result, seen: str, event: gr.SelectData) -> tuple:
         """One of the alternatives -> chosen, slider, picture to download"""

@@ -7,6 +7,7 @@ web/app.py --checkpoint models/faces64 checkpoint --port 8000
 
 import argparse
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -22,6 +23,7 @@ import cli  # noqa: E402
 from cli import flag, positive_float, positive_int  # noqa: E402
 from web import memory  # noqa: E402
 
+PAINTS = Path("checkpoint-style")  # where train-style.py writes by default
 SESSIONS = 100  # of which the server keeps what was uploaded; the oldest is forgotten first
 
 
@@ -89,6 +91,7 @@ def main() -> int:
     memory.share()
     cli.tell(f"loading {folders[0]}; the page's address follows")
     cli.import_tensorflow()
+    logging.getLogger("tensorflow").setLevel("ERROR")  # else of networks that are traced anew
     with tempfile.TemporaryDirectory(prefix="dcgan-web-") as folder, cli.StopRequest() as stop:
         os.environ |= _quiet(folder)
         blocks = _launch(arguments, folders, Path(folder))
@@ -116,7 +119,8 @@ def _folders(given: list[Path] | None) -> list[Path]:
     for path in given or []:
         if not checkpoint.exists(path):
             raise ValueError(f"--checkpoint {path}: holds no model")
-    found = [*checkpoint.default_folders(), *filter(checkpoint.exists, checkpoint.MENDING)]
+    beside = (*checkpoint.MENDING, PAINTS)
+    found = [*checkpoint.default_folders(), *filter(checkpoint.exists, beside)]
     return given or [Path(os.path.relpath(folder)) for folder in found]
 
 
@@ -133,24 +137,29 @@ def _quiet(folder: str) -> dict[str, str]:
 
 def _launch(arguments: argparse.Namespace, folders: list[Path], folder: Path):
     """Start the server in threads of its own; returns the page."""
-    from web import browser, examples, mend, page, safety, studio
+    from web import browser, examples, mend, page, safety, studio, style
     from web.actions import Actions
     from web.models import Models
 
     host, port = arguments.host, arguments.port
     limits = safety.Limits(arguments.max_megabytes, arguments.max_megapixels)
     safety.bound_decoding(limits)
-    menders = mend.Menders(folders)
+    recent = memory.Recent()
+    menders = mend.Menders(folders, recent)
     filling = [f for f in folders if f not in menders.folders.values()] or folders
-    models = Models(filling, by_size=not arguments.checkpoint)
+    models = Models(filling, by_size=not arguments.checkpoint, recent=recent)
     studio.rehearse(
         examples.PHOTOGRAPH, models.by_way(next(iter(models.ways)))
     )  # a damaged model, and a wait, are told now
     actions = Actions(models, limits, folder=folder, seconds=arguments.time_limit)
     shown = examples.write(folder / "examples")
-    blocks = page.Page(actions, shown, mends=bool(menders.folders)).blocks
+    hands = style.hands(folders)
+    beside = {mend.PATH: menders.folders, style.PATH: hands}
+    blocks = page.Page(actions, shown, beside=[path for path in beside if beside[path]]).blocks
     if menders.folders:
         mend.MendPage(blocks, menders, limits, folder)
+    if hands:
+        style.StylePage(blocks, hands, limits, folder, seconds=arguments.time_limit)
     blocks.queue(max_size=arguments.max_waiting)
     try:
         _, url, _ = blocks.launch(
@@ -159,6 +168,7 @@ def _launch(arguments: argparse.Namespace, folders: list[Path], folder: Path):
             auth=arguments.auth,
             theme=page.theme(),
             css=browser.STYLE,
+            js=browser.SLIDER,
             max_file_size=limits.bytes,
             state_session_capacity=SESSIONS,
             app_kwargs={"middleware": safety.middleware(host)},

@@ -40,5 +40,46 @@ EDITOR = """() => {
   };
   amend();
 }"""
+# Gradio's slider over two pictures has neither a name nor keys; it is moved as by the mouse.
+SLIDER = """() => {
+  const moves = {
+    ArrowLeft: -0.05, ArrowDown: -0.05, ArrowRight: 0.05, ArrowUp: 0.05, Home: -1, End: 1,
+  };
+  const placed = (handle) => {  // of what is shown of the pictures, left and width
+    const image = handle.parentElement.querySelector("img"), box = image.getBoundingClientRect();
+    const ratio = image.naturalWidth / image.naturalHeight || 1;
+    const width = Math.min(box.width, box.height * ratio) || 1;
+    const left = box.left + (box.width - width) / 2;
+    const frame = handle.parentElement.getBoundingClientRect();
+    const x = frame.left + new DOMMatrix(handle.style.transform).m41;
+    return { left, width, share: (x - left) / width };
+  };
+  const tell = (handle) =>
+    handle.setAttribute("aria-valuenow", Math.round(100 * placed(handle).share));
+  const move = (event) => {
+    if (!(event.key in moves)) return;
+    event.preventDefault();
+    const { left, width, share } = placed(event.currentTarget);
+    const wanted = Math.min(Math.max(share + moves[event.key], 0), 1);
+    for (const type of ["mousedown", "mouseup"])
+      event.currentTarget.dispatchEvent(new MouseEvent(type, {
+        view: window, bubbles: true, cancelable: true, clientX: left + wanted * width,
+      }));
+  };
+  const name = () => {
+    const bare = '.slider-wrap [data-testid="slider"]:not([role="slider"])';
+    for (const handle of document.querySelectorAll(bare)) {
+      handle.setAttribute("role", "slider");
+      handle.setAttribute("aria-label", "Before and after");
+      handle.setAttribute("aria-valuemin", 0);
+      handle.setAttribute("aria-valuemax", 100);
+      handle.tabIndex = 0;
+      handle.addEventListener("keydown", move);
+      new MutationObserver(() => tell(handle)).observe(handle, { attributeFilter: ["style"] });
+      tell(handle);
+    }
+  };
+  new MutationObserver(name).observe(document.body, { childList: true, subtree: true });
+}"""
 SCROLL = """() => document.querySelector("#results")?.scrollIntoView(
   { behavior: "smooth", block: "nearest" })"""

@@ -1,6 +1,5 @@
 """The page beside: faces in pictures that are whole but small, grey or old, mended in one pass."""
 
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,12 +7,13 @@ import gradio as gr
 
 from completion import mending
 from completion.faces import FaceNotFound
-from pictures import codecs
 from pictures.damage import Damage
 from training import checkpoint
-from web import memory, studio
-from web.page import DEVICE, FIDELITY, OWN, before_and_after, upload
+from web import studio
+from web.memory import Recent
+from web.page import BACK, DEVICE, FIDELITY, before_and_after, upload
 from web.safety import Limits, check
+from web.turns import warn
 
 PATH = "mend"
 HELP = """
@@ -22,7 +22,6 @@ Upload a photograph of people and say what is wrong with it. **Detail is invente
 it shows what is likely, not what was there. Faces alone are mended; the rest of the picture stays
 as it is. Pictures are removed after half an hour.
 """
-HOLES = '<a href="./">Is something missing?</a>'  # gr.Markdown would open it beside
 NO_FACE = "No face is found in this picture, and faces alone are mended"
 WRONG = {
     "lowres": "It is small: enlarge it {factor} times",
@@ -34,9 +33,10 @@ WRONG = {
 
 class Menders:
     """Networks for other damage than holes, by what is wrong with a picture, and where there are
-    several for it by their folders. The one used last is kept in memory."""
+    several for it by their folders; they are kept in `recent`."""
 
-    def __init__(self, folders: Sequence[Path]):
+    def __init__(self, folders: Sequence[Path], recent: Recent | None = None):
+        self._recent = recent or Recent()
         found: dict[str, list[Path]] = {}
         for folder in folders:
             config = checkpoint.config_of(folder)
@@ -50,15 +50,9 @@ class Menders:
             for words, several in found.items()
             for folder in several
         }
-        self._lock, self._last = threading.Lock(), ("", None)
 
     def get(self, wrong: str) -> mending.Mender:
-        with self._lock:
-            if self._last[0] != wrong:
-                self._last = "", None
-                memory.give_back()
-                self._last = wrong, mending.Mender.of(self.folders[wrong])
-            return self._last[1]
+        return self._recent.get(wrong, lambda: mending.Mender.of(self.folders[wrong]))
 
 
 class MendPage:
@@ -68,7 +62,7 @@ class MendPage:
         self.menders, self.limits, self.folder = menders, limits, folder
         with blocks.route("Mend a picture", PATH):
             gr.Markdown(HELP)
-            gr.HTML(HOLES, padding=False)
+            gr.HTML(BACK, padding=False)
             with gr.Row():
                 with gr.Column(min_width=320):
                     photo = upload("Photograph", height=360, elem_id="bad")
@@ -88,8 +82,9 @@ class MendPage:
                 [photo, wrong, fidelity],
                 [slider, save, status],
                 show_progress_on=status,
+                api_name="mend",
+                api_visibility="undocumented",  # to programs it tells what is wrong in no way
                 **DEVICE,
-                **OWN,
             )
 
     def mend(self, path: str | None, wrong: str, fidelity: float) -> tuple:
@@ -101,20 +96,17 @@ class MendPage:
             with studio.own_folder(self.folder) as folder:
                 return self._mended(Path(path), self.menders.get(wrong), fidelity, folder)
         except FaceNotFound:
-            gr.Warning(NO_FACE, title="Not possible")
+            warn(ValueError(NO_FACE))
         except ValueError as error:
-            gr.Warning(str(error), title="Not possible")
+            warn(error)
         return gr.skip(), gr.skip(), ""
 
     def _mended(self, path: Path, mender: mending.Mender, fidelity: float, folder: Path) -> tuple:
         picture = studio.read(path)
         job = mending.Job(mender, folder, fidelity=fidelity, face=True)
         pixels, measured = mending.mended(job, path, picture)
-        result, before = folder / "mended.png", folder / "before.png"
-        codecs.write(result, pixels, like=picture, compress_level=1)
-        height, width = pixels.shape[:2]
-        codecs.write(before, codecs.resize(picture.pixels, height, width), compress_level=1)
+        before, result = studio.write_beside(picture, pixels, folder / "mended.png")
         faces = measured["faces"]
         status = f"**Done**: {faces} face{'s' if faces > 1 else ''}"
-        saved = gr.update(value=str(result), interactive=True)
-        return (str(before), str(result)), saved, status
+        saved = gr.update(value=result, interactive=True)
+        return (before, result), saved, status

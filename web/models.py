@@ -1,13 +1,14 @@
 """The models of the page, and the ways to complete by them."""
 
 import math
-import threading
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import completion
 from completion import Completer
 from training import checkpoint
+from web.memory import Recent
 
 WAYS = {  # what a method of completion.METHODS is called on the page
     "network": "In one pass",
@@ -18,18 +19,20 @@ SHIPS = "the models that ship"
 
 
 class Models:
-    """Models by the name of their folder; each is restored when first asked for.
+    """Models by the name of their folder, each restored when it is asked for, and kept in `recent`.
 
     ways: what the page calls each way to complete -> names and method, the first the default. With
     by_size, those that ship are of one name: the picture decides which is taken, as for
     complete.py. Raises ValueError where there is none.
     """
 
-    def __init__(self, folders: Sequence[Path], by_size: bool = False):
+    def __init__(
+        self, folders: Sequence[Path], by_size: bool = False, recent: Recent | None = None
+    ):
         self.folders = {str(folder): folder for folder in folders}
-        self._lock = threading.Lock()
-        self._restored: dict[tuple[str, str | None], Completer] = {}
-        self._kept: dict[Path, Completer] = {}
+        self._recent = recent or Recent()
+        # Those in use, whose networks ways share.
+        self._kept: MutableMapping[Path, Completer] = WeakValueDictionary()
         groups: dict[tuple[str, str], list[str]] = {}
         for name, folder in self.folders.items():
             ships = by_size and folder.resolve() in checkpoint.SHIPPED
@@ -67,12 +70,10 @@ class Models:
             raise ValueError(f"There is no model {name!r}; choose from {', '.join(self.names)}")
         if method is None:  # its own, by which the page may have asked for it
             method = next(iter(_methods(self.folders[name])), None)
-        with self._lock:
-            if (name, method) not in self._restored:
-                self._restored[name, method] = completion.restore(
-                    self.folders[name], method, kept=self._kept
-                )
-            return self._restored[name, method]
+        return self._recent.get(
+            (name, method),
+            lambda: completion.restore(self.folders[name], method, kept=self._kept),
+        )
 
 
 def _methods(folder: Path) -> list[str]:

@@ -1,7 +1,7 @@
 """The page: its components, their order, and which action each event calls."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 import gradio as gr
@@ -15,6 +15,7 @@ from web.actions import BRUSH_SIZES, FACE, PICTURE, Actions, compared
 from web.browser import EDITOR, SCROLL
 from web.examples import Example
 from web.studio import OPACITY, PAINT
+from web.turns import Turns
 from web.wish import BRUSH, FACES, KINDS, PLACES
 
 TITLE = "Complete a picture"
@@ -23,7 +24,11 @@ Upload a photograph, paint over what is to be filled, and press *Complete*. Only
 changes. What is filled in is **invented, not recovered**: it shows what is likely, not what was
 there. Pictures stay on this server, and are removed after half an hour.
 """
-MENDS = '<a href="mend">Is it whole, but small, grey or old?</a>'
+BACK = '<a href="./">Is something missing?</a>'  # gr.Markdown would open it beside
+BESIDE = {  # pages, by their paths
+    "mend": "Is it whole, but small, grey or old?",
+    "style": "Or shall it be painted in another hand?",
+}
 FIDELITY = "Fidelity: 0 is sharp, 1 smooth and nearer to the truth"
 BRUSH_COLOUR = "#{:02x}{:02x}{:02x}".format(*PAINT)
 PRESET = "best"
@@ -94,11 +99,11 @@ def sized() -> str:
 
 
 class Page:
-    """The components as attributes; `blocks` is what is launched. mends: whether there is the page
-    of web.mend beside it."""
+    """The components as attributes; `blocks` is what is launched. beside: which of BESIDE there
+    are."""
 
-    def __init__(self, actions: Actions, examples: Sequence[Example], mends: bool = False):
-        self.actions, self._examples, self._mends = actions, examples, mends
+    def __init__(self, actions: Actions, examples: Sequence[Example], beside: Sequence[str] = ()):
+        self.actions, self._examples, self._beside = actions, examples, beside
         utils.diff = whole
         age = (FILES_AGE // 3, FILES_AGE)
         with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=age) as self.blocks:
@@ -120,8 +125,8 @@ class Page:
 
     def _start(self) -> None:
         gr.Markdown(f"# {TITLE}\n{HELP}")
-        if self._mends:
-            gr.HTML(MENDS, padding=False)
+        links = (f'<a href="{path}">{BESIDE[path]}</a>' for path in self._beside)
+        gr.HTML(" &nbsp; ".join(links), padding=False)
         self.photo = upload("Photograph", height=360, elem_id="photo")
         self.examples = thumbnails(
             [(str(example.thumbnail), example.name) for example in self._examples],
@@ -168,13 +173,9 @@ class Page:
 
     def _completing(self) -> None:
         with gr.Row():
-            self.complete = gr.Button("Complete", variant="primary", size="lg", scale=2)
-            self.stop = gr.Button("Stop", variant="stop", size="lg", visible=False, scale=2)
+            self.complete, self.stop = buttons("Complete")
             self.other = gr.UploadButton("New picture", size="lg", type="filepath", elem_id="other")
-        self.status = gr.Markdown(elem_id="status")
-        self.live = gr.Image(
-            label="Search", visible=False, interactive=False, buttons=[], height=340
-        )
+        self.status, self.live = on_the_way("Search")
 
     def _results(self) -> None:
         with gr.Column(visible=False, elem_id="results") as self.results:
@@ -283,33 +284,15 @@ class Page:
 
     def _wire_completing(self, wish: list) -> None:
         do = self.actions
-        buttons = [self.complete, self.stop]
-        shown = [
-            *buttons,
-            self.status,
-            self.live,
-            self.results,
-            self.result,
-            self.chosen,
-            self.gallery,
-            self.slider,
-            *self.downloads,
-        ]
-        asked = self.complete.click(
-            do.ask, [self.scene, self.number], [self.asked, *buttons, self.status], **AT_ONCE
-        )
-        run = asked.then(
+        wire(
+            do,
+            [self.scene, self.number],
+            self.asked,
             do.complete,
-            [self.asked, self.seen, *wish],
-            shown,
-            show_progress="hidden",
-            **DEVICE,
-            **EACH,
+            [self.seen, *wish],
+            [self.complete, self.stop, self.status, self.live, self.results],
+            [self.result, self.chosen, self.gallery, self.slider, *self.downloads],
         )
-        ended = [*buttons, self.status, self.live, self.results]
-        run.then(do.end, None, ended, **AT_ONCE)
-        run.failure(do.fail, None, ended, **AT_ONCE)
-        self.stop.click(do.stop, None, [*buttons, self.status], **AT_ONCE)
         self.slider.change(None, None, None, js=SCROLL)
         picked = [self.slider, self.downloads[0]]
         self.gallery.select(do.choose, [self.result, self.seen], [self.chosen, *picked], **LAST)
@@ -348,6 +331,43 @@ class Page:
             ]
             button = gr.Button()
         button.click(self.actions.api, inputs, outputs, api_name="complete", **DEVICE)
+
+
+def buttons(name: str) -> tuple[gr.Button, gr.Button]:
+    """The one that asks for a job, and the one that stops it."""
+    return (
+        gr.Button(name, variant="primary", size="lg", scale=2),
+        gr.Button("Stop", variant="stop", size="lg", visible=False, scale=2),
+    )
+
+
+def on_the_way(label: str) -> tuple[gr.Markdown, gr.Image]:
+    """A line of status, and what a job shows on its way."""
+    return (
+        gr.Markdown(elem_id="status"),
+        gr.Image(label=label, visible=False, interactive=False, buttons=[], height=340),
+    )
+
+
+def wire(
+    turns: Turns,
+    told: list,
+    asked: gr.Number,
+    job: Callable,
+    inputs: list,
+    answers: list,
+    others: Sequence,
+) -> None:
+    """Have a button ask for a job: told: what `turns.ask` is given; answers: the button, Stop,
+    status, what is shown on the way, results; others: what the job sets besides."""
+    button, stop, status, *_ = answers
+    asking = button.click(turns.ask, told, [asked, button, stop, status], **AT_ONCE)
+    run = asking.then(
+        job, [asked, *inputs], [*answers, *others], show_progress="hidden", **DEVICE, **EACH
+    )
+    run.then(turns.end, None, answers, **AT_ONCE)
+    run.failure(turns.fail, None, answers, **AT_ONCE)
+    stop.click(turns.stop, None, [button, stop, status], **AT_ONCE)
 
 
 def number(

@@ -29,6 +29,7 @@ from completion.case import Case, Hole, HoleOutside
 from completion.faces import FaceNotFound, displaced, sure
 from completion.finish import finish_all, square_result
 from completion.options import PRESETS, Options
+from completion.remaking import like
 from pictures import codecs, masks
 from web import memory
 
@@ -357,6 +358,15 @@ class _Writer:
     def result(self, order: Sequence[int], ended: str | None) -> Result:
         completed = [self.completed[draw] for draw in order]
         return Result(self.before, completed, self.mask, self.animation, ended)
+
+
+def write_beside(picture: codecs.Picture, pixels: np.ndarray, path: Path) -> tuple[str, str]:
+    """Write what a picture was made into, uint8 (H, W, C), and the picture at its size: the files
+    before and after."""
+    before = path.with_name("before.png")
+    codecs.write(before, codecs.resize(picture.pixels, *pixels.shape[:2]), compress_level=1)
+    codecs.write(path, pixels, like=like(picture, pixels), compress_level=1)
+    return str(before), str(path)
 
 
 @contextmanager

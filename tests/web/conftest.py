@@ -20,7 +20,9 @@ from lively import lively, saved  # noqa: E402
 from one_pass import pix2pix, shaken  # noqa: E402
 from visiting import SECONDS  # noqa: E402
 
+from networks.style_config import StyleConfig  # noqa: E402
 from pictures import codecs  # noqa: E402
+from translation.style_transfer import StyleTransfer  # noqa: E402
 
 CHROMIUM = shutil.which("chromium")
 # Nothing of the browser's own leaves the machine; WebGL, which the editor draws with, in software.
@@ -54,7 +56,20 @@ def mender(model) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(model, network, mender, tmp_path_factory) -> Server:
+def painter(model) -> Path:
+    """A network that paints in two styles."""
+    made = StyleTransfer(
+        StyleConfig(image_size=16, filters=2, residual=1, styles=("strokes", "glass"))
+    )
+    for net in (made.network, made.average):
+        kernel = net.get_layer("out").kernel
+        kernel.assign(100 * kernel)  # a fresh one hardly changes what it sees
+    made.state.save(model.parent / "painter")
+    return model.parent / "painter"
+
+
+@pytest.fixture(scope="session")
+def server(model, network, mender, painter, tmp_path_factory) -> Server:
     """The page in a process of its own. Stopped, it removes its folder, and wrote nowhere else."""
     folder = tmp_path_factory.mktemp("server")
     places = {name: folder / name for name in ("TMPDIR", "HOME", "work")}
@@ -62,7 +77,7 @@ def server(model, network, mender, tmp_path_factory) -> Server:
         place.mkdir()
     places["MPLCONFIGDIR"] = Path(matplotlib.get_cachedir())  # so that it does not list all fonts
     port = free_port()
-    flags = ["--checkpoint", model, network, mender, "--port", port, "--max-waiting", 10]
+    flags = ["--checkpoint", model, network, mender, painter, "--port", port, "--max-waiting", 10]
     process = subprocess.Popen(
         [sys.executable, Path(__file__).with_name("serving.py"), *map(str, flags)],
         cwd=places["work"],

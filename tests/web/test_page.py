@@ -1,6 +1,7 @@
 """The page as a visitor uses it, in headless Chromium."""
 
 import io
+import re
 import struct
 import zlib
 
@@ -256,6 +257,15 @@ def test_one_screen_by_keyboard_alone_and_every_control_is_named(visit):
     wait_for_status(page, "Done")
     page.locator("#alternatives button").first.focus()
     page.keyboard.press("Enter")
+    line = page.locator("#slider").get_by_role("slider", name="Before and after")
+    line.focus()
+    hidden = []  # of the picture after, which lies above
+    for key, share in (("Home", 0), ("ArrowRight", 5), ("ArrowRight", 10), ("End", 100)):
+        page.keyboard.press(key)
+        wait_until(lambda share=share: line.get_attribute("aria-valuenow") == str(share))
+        clip = page.locator("#slider img").last.evaluate("image => image.style.clipPath")
+        hidden.append(float(re.findall(r"[\d.]+(?=%)", clip)[0]))
+    assert hidden == sorted(set(hidden))
     for part in (".editor", "#legend", "#slider", "#alternatives", "#results button >> nth=-1"):
         wait_until(lambda part=part: is_on_screen(page, part, 768))
     assert page.evaluate("scrollY") == 0

@@ -1,5 +1,6 @@
 """The page as programs use it; what it refuses; and what it does without a browser."""
 
+import gc
 import json
 import re
 import shutil
@@ -7,6 +8,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +27,8 @@ from completion.finish import finish
 from completion.options import PRESETS, with_changes
 from pictures import codecs, masks
 from training import checkpoint
-from web import actions, app, examples, safety, studio, wish
+from web import actions, app, examples, safety, studio, turns, wish
+from web.memory import Recent
 from web.models import WAYS, Models
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +76,7 @@ def test_a_queue_is_served_in_order_says_busy_and_forgets_who_leaves(
     wait_for_status(page, "Step")
     for _ in range(2):  # what is given up while it waits keeps nobody from asking again
         click(late, "Complete")
-        wait_for_status(late, actions.WAITING)
+        wait_for_status(late, turns.WAITING)
         click(late, "Stop")
     for rank in range(2, 10):
         jobs.append(
@@ -209,7 +212,7 @@ def test_what_was_asked_of_another_picture_does_not_show(photograph, model, tmp_
 
     def ask() -> Iterator[tuple]:
         number, *_, words = do.ask(me, scene, scene.number)
-        assert words == actions.WAITING
+        assert words == turns.WAITING
         return do.complete(me, number, actions.PICTURE, *values)
 
     compared = [answer[8] for answer in ask() if isinstance(answer[8], tuple)]
@@ -287,6 +290,21 @@ def test_ways_share_their_networks(model, network):
     both = models.get(str(network), "both")
     assert both.prior is by_search is models.get(str(network), "search") and alone.prior is None
     assert both.model is alone.model and both.fingerprint() != alone.fingerprint()
+
+
+def test_what_was_used_last_is_kept_and_shared(model, network):
+    """A network that no way of those kept needs any more is gone."""
+    recent = Recent(kept=2)
+    models, made = Models([model, network], recent=recent), []
+    alone = weakref.ref(models.get(str(network)))
+    assert models.get(str(network)) is alone()
+    prior = models.get(str(network), "both").prior
+    assert recent.get("another", lambda: made.append(1) or "made") == "made"
+    assert alone() is not None  # within "both"
+    assert models.get(str(model)) is prior  # in the place of "both"
+    gc.collect()
+    assert alone() is None
+    assert recent.get("another", lambda: "anew") == "made" and made == [1]
 
 
 def test_what_is_hardly_a_face_gets_no_frame():
