@@ -36,7 +36,8 @@ def face_matrices(
     matrices = [geometry.matrix(face.landmarks, ANCHORS, size) for face in faces]
     if touched := touched_by(hole, matrices, size):
         return touched
-    places = ", ".join("{},{} to {},{}".format(*face.box) for face in _must_be_faces(path, faces))
+    others = _must_be_faces(path, [face for face in faces if face.score >= SURE])
+    places = ", ".join("{},{} to {},{}".format(*face.box) for face in others)
     raise FaceNotFound(
         f"{path}: the hole touches none of the faces found (at {places}); give --face-points "
         "x,y x,y x,y for the one it is in, or leave --face out"

@@ -61,6 +61,15 @@ def test_of_several_fillings_the_most_confident_face_is_kept(monkeypatch, photog
     assert np.allclose(matrix, geometry.matrix(points + 3, faces.ANCHORS, SIZE))
 
 
+def test_what_is_hardly_a_face_is_none_that_the_hole_misses():
+    """Her face is hidden; the badge on her sleeve is taken for one, with a score of .16."""
+    pixels = codecs.read(PHOTOGRAPH)
+    mask = np.ones((*pixels.shape[:2], 1), np.float32)
+    mask[60:170, 160:290] = 0
+    with pytest.raises(faces.FaceNotFound, match="no face found; .*--face-points"):
+        faces.face_matrices(PHOTOGRAPH, pixels, mask, SIZE)
+
+
 def test_a_face_that_comes_out_elsewhere_is_told_with_its_points(photograph, truth):
     assert faces.displaced(photograph, truth, SIZE) is None
     moved = truth + np.array([[0, 0, 3], [0, 0, 0]])

@@ -4,8 +4,10 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from one_pass import pix2pix, shaken
+from PIL import Image
 from visiting import SECONDS
 
 from completion import mending
@@ -46,12 +48,18 @@ def test_of_two_networks_for_the_same_both_are_offered(folders, tmp_path):
     assert Menders([*folders, other]).folders == offered | {f"{COLOUR} ({other})": other}
 
 
-def test_it_mends_as_translate_does(page, folders, tmp_path):
-    (before, after), saved, status = page.mend(str(PHOTOGRAPH), ENLARGE, 0.5)
+def test_it_mends_as_translate_does_and_keeps_transparency(page, folders, tmp_path):
+    photograph = tmp_path.parent / "clear.png"
+    with Image.open(PHOTOGRAPH) as image:
+        image.putalpha(200)
+        image.save(photograph)
+    (before, after), saved, status = page.mend(str(photograph), ENLARGE, 0.5)
     job = mending.Job(mending.Mender.of(folders[1]), tmp_path, fidelity=0.5, face=True)
-    picture = codecs.read_picture(PHOTOGRAPH)
-    wanted, _ = mending.mended(job, PHOTOGRAPH, picture)
-    assert (codecs.read(after) == wanted).all() and saved["value"] == after
+    wanted, _ = mending.mended(job, photograph, codecs.read_picture(photograph))
+    with Image.open(after) as image:
+        made = np.asarray(image)
+    assert (made[..., :3] == wanted).all() and (made[..., 3] == 200).all()
+    assert saved["value"] == after
     assert codecs.read(before).shape == wanted.shape == (1024, 1024, 3)
     assert "1 face" in status
 
