@@ -119,7 +119,7 @@ def _folders(given: list[Path] | None) -> list[Path]:
     for path in given or []:
         if not checkpoint.exists(path):
             raise ValueError(f"--checkpoint {path}: holds no model")
-    beside = (*checkpoint.MENDING, PAINTS)
+    beside = (*checkpoint.MENDING, checkpoint.PAINTING, PAINTS)
     found = [*checkpoint.default_folders(), *filter(checkpoint.exists, beside)]
     return given or [Path(os.path.relpath(folder)) for folder in found]
 

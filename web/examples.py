@@ -11,7 +11,7 @@ from pictures import codecs, damage, masks
 
 PHOTOGRAPH = Path(__file__).parents[1] / "examples" / "astronaut.jpg"  # NASA: Eileen Collins
 FACE = np.s_[60:190, 155:285]  # rows and columns of it
-MOUTH = np.s_[142:172, 205:252]
+NOSE = np.s_[102:136, 208:242]
 THUMBNAIL = np.s_[30:230, 125:325]
 
 
@@ -31,10 +31,10 @@ def write(folder: Path) -> list[Example]:
     colour = codecs.read(PHOTOGRAPH)
     photograph, old = Path(shutil.copy(PHOTOGRAPH, folder)), folder / "old.png"
     codecs.write(old, codecs.to_grey(colour)[..., None])
-    mouth = np.zeros(colour.shape[:2], bool)
-    mouth[MOUTH] = True
+    nose = np.zeros(colour.shape[:2], bool)
+    nose[NOSE] = True
     kinds = [
-        ("A hole", photograph, mouth),
+        ("A hole", photograph, nose),
         ("Scratches", old, _over_face(colour.shape, [damage.scratches])),
         ("Letters", photograph, _over_face(colour.shape, [damage.text])),
         ("Unpainted", photograph, None),
@@ -42,7 +42,7 @@ def write(folder: Path) -> list[Example]:
     examples = []
     for number, (name, picture, hole) in enumerate(kinds):
         pixels, thumbnail = codecs.read(picture, 3), folder / f"thumbnail-{number}.png"
-        known = masks.from_hole(np.zeros(mouth.shape, bool) if hole is None else hole)
+        known = masks.from_hole(np.zeros(nose.shape, bool) if hole is None else hole)
         codecs.write(thumbnail, masks.overlay(pixels, known)[THUMBNAIL])
         examples.append(Example(name, picture, hole, thumbnail))
     return examples

@@ -17,6 +17,7 @@ from networks.style_config import Objective, StyleConfig
 from pictures import codecs
 from training import checkpoint
 from web import studio
+from web.browser import SCROLL
 from web.page import (
     AT_ONCE,
     BACK,
@@ -143,7 +144,7 @@ class StylePage(Turns):
                     with gr.Row():
                         button, stop = buttons("Paint")
                     status, live = on_the_way("On its way")
-                    with gr.Column(visible=False) as results:
+                    with gr.Column(visible=False, elem_id="results") as results:
                         slider = before_and_after(480)
                         save = gr.DownloadButton("Save picture", size="md")
             hand.input(
@@ -154,6 +155,7 @@ class StylePage(Turns):
             )
             drawn.select(self.take_drawn, None, painting, **OWN)
             answers = [button, stop, status, live, results]
+            slider.change(None, None, None, js=SCROLL)
             photo.change(self.renew, None, answers, **AT_ONCE)
             inputs = [photo, hand, painting, force, keep, pixels]
             wire(self, [], asked, self.paint, inputs, answers, [slider, save])
