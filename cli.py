@@ -62,13 +62,17 @@ def point(text: str) -> tuple[float, float]:
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
-    """Call main and exit with what it returns. What a user can get wrong (ValueError, OSError)
-    becomes one line on standard error and exit status 2; Ctrl-C exits with 130."""
+    """Call main and exit with what it returns. What a user can get wrong (ValueError, OSError, a
+    package that is missing) becomes one line on standard error and exit status 2; Ctrl-C exits with
+    130."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files may hold any bytes
     try:
         sys.exit(main())
+    except ModuleNotFoundError as error:
+        print(f"error: {_missing(error)}", file=sys.stderr)
+        sys.exit(2)
     except (ValueError, OSError) as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(2)
@@ -103,6 +107,13 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
+def _missing(error: ModuleNotFoundError) -> str:
+    return (
+        f"{error.name} is not installed, which this takes: . .venv/bin/activate where it is, or "
+        "pip install -r requirements.txt"
+    )
+
+
 def import_tensorflow() -> None:
     """Import TensorFlow without what it writes to standard error before it heeds any setting.
     Raises ValueError where it is not installed."""
@@ -112,16 +123,18 @@ def import_tensorflow() -> None:
     try:
         import tensorflow  # noqa: F401
     except ModuleNotFoundError as error:
-        raise ValueError(
-            f"{error.name} is not installed, which this takes: pip install -r requirements.txt"
-        ) from None
+        raise ValueError(_missing(error)) from None
     finally:
         os.dup2(kept, 2)
         os.close(kept)
 
 
 class StopRequest:
-    """Turns the first Ctrl-C or SIGTERM within its block into `requested`; a second interrupts."""
+    """Turns the first Ctrl-C or SIGTERM within its block into `requested`, and says so on standard
+    error; a second interrupts."""
+
+    def __init__(self, says: str = ""):
+        self._says = says
 
     def __enter__(self) -> "StopRequest":
         self.requested = False
@@ -133,6 +146,8 @@ class StopRequest:
 
     def _request(self, number, frame) -> None:
         self.requested = True
+        if self._says:
+            os.write(2, f"\n{self._says}\n".encode())  # print might be under way
         signal.signal(number, signal.default_int_handler)
 
     def __exit__(self, *error) -> None:

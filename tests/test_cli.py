@@ -92,6 +92,8 @@ def test_what_a_user_can_get_wrong_is_one_line(capsys):
     full = OSError(28, "No space left on device")
     assert outcome(raising(full), capsys) == (2, "error: No space left on device\n")
     assert outcome(raising(OSError("odd\nthing")), capsys) == (2, "error: odd thing\n")
+    code, words = outcome(raising(ModuleNotFoundError("x", name="cv2")), capsys)
+    assert code == 2 and words.startswith("error: cv2 is not installed") and "activate" in words
 
 
 def test_interruption_is_silent_and_a_fault_of_the_program_is_not_hidden(capsys):
@@ -163,12 +165,12 @@ def test_leftovers_are_removed_and_nothing_else(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_is_noted_and_the_second_interrupts(number):
+def test_the_first_signal_is_noted_and_the_second_interrupts(number, capfd):
     before = signal.getsignal(number)
-    with cli.StopRequest() as stop:
+    with cli.StopRequest("stopping soon") as stop:
         assert not stop.requested
         os.kill(os.getpid(), number)
-        assert stop.requested
+        assert stop.requested and "stopping soon\n" in capfd.readouterr().err
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
             signal.pause()

@@ -19,6 +19,7 @@ from training import checkpoint, devices
 from training.journal import Journal
 from training.state import State
 
+_STOPPING = "stopping once this step is done and saved; Ctrl-C once more stops without saving"
 _STOPPED = "training stopped, earlier checkpoints are as they were"
 
 
@@ -118,7 +119,7 @@ def train(model: Trainable, data, run: Run, evaluate: Evaluate | None = None) ->
     checkpoint.tidy(run.checkpoint_dir, position.step)
     journal = Journal(run.log_dir, Path(run.checkpoint_dir) / "metrics.jsonl", position.step)
     stopped = False
-    with StopRequest() as stop, data.reading(), _progress(position, data, run) as bar:
+    with StopRequest(_STOPPING) as stop, data.reading(), _progress(position, data, run) as bar:
         for epoch, batch in _batches(model.state, data, run.epochs):
             if position.step == 0:
                 journal.graph(model.traced_step(batch).graph)
