@@ -12,9 +12,11 @@ import sys
 import time
 from pathlib import Path
 
+import cli  # before packages, of which it says which is missing
+
+# isort: split
 import numpy as np
 
-import cli
 from pictures import codecs, damage
 
 ROOT = Path(__file__).resolve().parent
@@ -33,7 +35,7 @@ def main() -> int:
     started = time.monotonic()
     os.chdir(ROOT)
     photograph = codecs.read(PHOTOGRAPH)
-    codecs.write(OUT / "scratches.png", scratches(photograph.shape))
+    paint(OUT / "scratches.png", scratches(photograph.shape))
     for line in (HOLE, SCRATCHES):
         command(line)
     show(OUT / "result.png", photograph)
@@ -52,6 +54,12 @@ def scratches(shape: tuple[int, int, int]) -> np.ndarray:
     for draw in (damage.scratches, damage.text):
         mask[SCRATCHED] |= draw(size, np.random.default_rng(3))
     return np.uint8(255 * mask[..., None])
+
+
+def paint(path: Path, mask: np.ndarray) -> None:
+    """Write a mask file, unless it is there: one that is written anew asks for a new completion."""
+    if not (path.exists() and np.array_equal(codecs.read(path, 1), mask)):
+        codecs.write(path, mask)
 
 
 def command(line: str) -> None:

@@ -104,9 +104,9 @@ def prepare(folder: Path, count: int, done: int) -> None:
     for path in paths[:done]:
         file = folder / "out" / "results" / f".{path.name}"
         os.link(path, file)
-        entry = {"name": path.stem, "result": f"results/{path.name}"}
-        entry |= outputs.key(path, job.settings(path)) | {"steps": 1, "seconds": 0.1}
-        results.add(outputs.Written(entry, file))
+        entry = {"name": path.stem, "result": f"results/{path.name}", "input": str(path)}
+        entry |= outputs.key(job.out_dir, path, job.settings(path)) | {"steps": 1, "seconds": 0.1}
+        results.add(outputs.Written(entry, {file: Path("results", path.name)}))
 
 
 def complete(folder: Path) -> tuple[tuple[int, int, int], float, float]:

@@ -18,9 +18,9 @@ from completion.case import Case, Hole, around, beyond, place_all, points_matrix
 from completion.faces import displaced, overlooked_face
 from completion.finish import compared, finish_all, square_result
 from completion.options import Options
-from completion.outputs import Batch, Results, Written, free_folders, modified, write
+from completion.outputs import Batch, Results, Written, modified, write
 from completion.waiting import Waiting
-from pictures import codecs, masks
+from pictures import codecs, files, masks
 
 AHEAD = 2  # batches a worker
 WAITING_BYTES = 2**29  # of files that wait together; more close a batch before it is full
@@ -119,7 +119,7 @@ class Job:
 
 def preview(job: Job, paths: Sequence[Path]) -> int:
     """Write each picture with its hole tinted to OUT/preview; returns how many could not be."""
-    names = Results(job.out_dir / "preview", "png").names(paths)
+    names = Results(job.out_dir, job.suffix).names(paths)
     shown = 0
     for (case, *_), _ in _cases(job, paths, ask=True):
         tinted = masks.overlay(case.picture.pixels, case.mask)
@@ -133,7 +133,7 @@ def run(job: Job, paths: Sequence[Path], engine: Ray | None = None) -> tuple[int
     were done before, and are bad."""
     results = Results(job.out_dir, job.suffix)
     remaining = [path for path in paths if not results.is_done(path, job.settings(path))]
-    parts = _parts(job, results.names(remaining))
+    parts = _parts(job, results.names(remaining), results.folders(remaining))
     # A worker gets the job once, and what each picture has of its own with the part.
     shared = dataclasses.replace(job, masks_of=None, references=None)
     if engine:
@@ -161,9 +161,9 @@ class Part:
     first: bool
 
 
-def _parts(job: Job, names: dict[Path, str]) -> Iterator[Part]:
+def _parts(job: Job, names: dict[Path, str], folders: Iterator[Path]) -> Iterator[Part]:
     """All pictures in their order, so many together as are given and find room."""
-    folders, waiting, size, first = free_folders(job.out_dir), {}, 0, True
+    waiting, size, first = {}, 0, True
 
     def own(given: dict[Path, Path] | None) -> dict[Path, Path] | None:
         return given and {path: given[path] for path in waiting}
@@ -243,6 +243,7 @@ def _complete(job: Job, waiting: Sequence[Waiting], folder: Path) -> Iterator[_E
         )
     batch.close()
     seconds = (time.perf_counter() - started) / len(cases)
+    grids = str(folder.relative_to(files.path_of(job.out_dir)))
     row = 0
     for one in waiting:
         rows = range(row, row + len(one.cases))
@@ -252,7 +253,7 @@ def _complete(job: Job, waiting: Sequence[Waiting], folder: Path) -> Iterator[_E
             for i, case in zip(rows, one.cases, strict=True)
         ]
         first, last = ends[orders[0][0]]
-        measured = {"steps": last.step, "seconds": seconds * len(rows)}
+        measured = {"grids": grids, "steps": last.step, "seconds": seconds * len(rows)}
         if last.loss is not None:
             measured |= {
                 "first_loss": _loss(first, rows[0]),

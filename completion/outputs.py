@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
 
-from align import geometry
+from align import geometry, manifest
 from completion import Moment
 from completion.animation import COLUMNS, Animation
 from completion.case import Case
@@ -22,7 +22,8 @@ from pictures.lines import Lines
 from pictures.remote import move_all
 
 LOG_LINES = 100  # of an image that wait to be written
-KEY = ("input", "modified", "settings")
+KEY = ("source", "modified", "settings")
+NAMED = ("name", "result", "input", "source")
 READ_AT_ONCE, BETWEEN_ENTRIES = 2**16, ", \n\t\r"  # of a report
 WRITTEN = (
     "results",
@@ -72,7 +73,8 @@ def is_output(file: Path, out: Path) -> bool:
 
 
 class Batch:
-    """The pictures of one batch while its search goes on, in a folder of free_folders.
+    """The pictures of one batch while its search goes on, in a folder of Results.folders; what an
+    earlier batch left there is removed.
 
     before.png  masked.png  lowres.png  hats_imgs/0000.png ...  completed/0000.png ...
     logs/hats_00.log ...  completion.gif
@@ -83,6 +85,8 @@ class Batch:
         self._lines: list[list[str]] = []  # of each log, not yet written
         self._logs_mode = "w"  # once
         self._shown: int | None = None  # the step of the latest grid
+        if (folder / "masked.png").exists():
+            _remove_grids(folder)
         squares = np.stack([case.square for case in cases])
         known = np.stack([case.square_mask for case in cases])
         self._write("masked.png", codecs.to_bytes(np.where(known > 0, squares, -1)))
@@ -146,22 +150,25 @@ def _blocks(means: np.ndarray, side: int) -> np.ndarray:
     return codecs.to_bytes(means).repeat(factor, axis=1).repeat(factor, axis=2)
 
 
-def free_folders(out_dir: Path) -> Iterator[Path]:
-    """The folders of batches to come: the folder itself, unless it has one, then batch_0001, ..."""
-    if not (out_dir / "masked.png").exists():
-        yield out_dir
-    for number in count(1):
-        if not (folder := out_dir / f"batch_{number:04d}").exists():
-            yield folder
+def _remove_grids(folder: Path) -> None:
+    """Those that a batch with fewer steps, or another mask, would not replace."""
+    for place, pattern in (
+        (folder / "hats_imgs", "[0-9]*.png"),
+        (folder / "completed", "[0-9]*.png"),
+        (folder / "logs", "hats_[0-9]*.log"),
+        (folder, "lowres.png"),
+    ):
+        for path in place.glob(pattern):
+            path.unlink()
 
 
 @dataclass(frozen=True)
 class Written:
-    """What was made of one picture, and waits to be counted: its entry in the report, the file that
-    becomes its result, and a sentence for people."""
+    """What was made of one picture, and waits to be counted: its entry in the report, its files and
+    their places in the output folder, the result last, and a sentence for people."""
 
     entry: dict
-    file: Path
+    files: dict[Path, Path]
     figures: str = ""
 
 
@@ -175,31 +182,36 @@ def write(
     measured: dict,
     around: geometry.Box | None = None,
 ) -> Written:
-    """Write one picture's results, best first, and its mask if it has one; the result itself under
-    a name for the time being, until Results.add counts it. around: what of the picture to show
-    where results stand side by side, default all."""
+    """Write one picture's results, best first, and its mask if it has one, under names for the time
+    being, until Results.add puts them in their places. around: what of the picture to show where
+    results stand side by side, default all."""
     kind = {"like": case.picture, "mask": case.mask}
+    waiting = {}
+
+    def put(place: str, pixels: np.ndarray, **kind) -> None:
+        file = files.temporary(out_dir / "results" / Path(place).name)
+        codecs.write(file, pixels, **kind)
+        waiting[file] = Path(place)
+
     if case.mask is not None:
-        codecs.write(out_dir / "masks" / f"{name}.png", masks.to_file(case.mask))
+        put(f"masks/{name}.png", masks.to_file(case.mask))
     if len(results) > 1:
-        folder = out_dir / "alternatives" / name
         for number, result in enumerate(results, start=1):
-            codecs.write(folder / f"{number}.{suffix}", result, **kind)
-        codecs.write(out_dir / "alternatives" / f"{name}.png", _sheet(results, around))
-    path = Path("results", f"{name}.{suffix}")
-    file = files.temporary(out_dir / path)
-    codecs.write(file, results[0], **kind)
-    entry = {"name": name, "result": str(path)}
-    return Written(entry | key(case.path, settings) | measured, file)
+            put(f"alternatives/{name}/{number}.{suffix}", result, **kind)
+        put(f"alternatives/{name}.png", _sheet(results, around))
+    put(f"results/{name}.{suffix}", results[0], **kind)
+    entry = {"name": name, "result": f"results/{name}.{suffix}", "input": str(case.path)}
+    return Written(entry | key(out_dir, case.path, settings) | measured, waiting)
 
 
 class Results:
     """results/NAME.png, masks/NAME.png, alternatives/NAME/ and report.json of an output folder.
 
     The report lists every completion whose result is there; with it a second run skips what is
-    done, and gives a new name to what would overwrite something else. While a run goes on, what it
-    has done is in report.jsonl, a line for each picture, so that a kill loses nothing. Entries are
-    read one by one: there may be millions.
+    done, replaces what was made of the same file by other settings, and gives a new name to what
+    would overwrite something else. While a run goes on, what it has done is in report.jsonl, a line
+    for each picture, so that a kill loses nothing. Entries are read one by one: there may be
+    millions.
     """
 
     def __init__(self, out_dir: Path, suffix: str):
@@ -207,38 +219,79 @@ class Results:
         self._report = self.folder / "report.json"
         self._journal = Lines(self.folder / "report.jsonl")
         self._done: set[bytes] = set()
-        self._names: list[str] = []
+        self._made: dict[str, tuple[str, str | None]] = {}  # of a source: name, folder of grids
         self._stale = not self._report.exists()  # what it says is not what is there
         for entry, _ in self._entries():
             self._done.add(_digest({name: entry.get(name) for name in KEY}))
-            self._names.append(entry["name"])
+            self._made[entry.get("source", entry["result"])] = entry["name"], entry.get("grids")
 
     def is_done(self, path: Path, settings: dict) -> bool:
         """Whether this file, as it is now, has been completed with these settings."""
-        return bool(self._done) and _digest(key(path, settings)) in self._done
+        return bool(self._done) and _digest(key(self.folder, path, settings)) in self._done
 
     def names(self, paths: Iterable[Path]) -> dict[Path, str]:
-        """A name for each input that nothing else has: its stem, else its folder's before it."""
+        """A name for each input: the one it has, else one that nothing else has: its stem, else its
+        folder's before it."""
         paths = list(paths)
         stems = Counter(same_name(path.stem).casefold() for path in paths)
         written = (self.folder / "results").glob(f"*.{self.suffix}")
-        taken = [*self._names, *(file.stem for file in written)]
+        taken = [*(name for name, _ in self._made.values()), *(file.stem for file in written)]
         given = Names(taken, room=max(len(self.suffix), len("png")) + 1)
         names = {}
         for path in paths:
+            if earlier := self._made.get(manifest.source(real(path), self.folder)):
+                names[path] = earlier[0]
+                continue
             longer = f"{real(path).parent.name}_{path.stem}"
             alone = stems[same_name(path.stem).casefold()] == 1
             candidates = (path.stem, longer) if alone else (longer,)
             names[path] = given.give(*candidates, numbered="{}-{}")
         return names
 
+    def folders(self, paths: Iterable[Path]) -> Iterator[Path]:
+        """For the grids of each batch of these inputs: the output folder itself, then batch_0001,
+        ...; not those that show other inputs as they were completed last."""
+        again = {manifest.source(real(path), self.folder) for path in paths}
+        shown = {grids for _, grids in self._made.values()}
+        kept = {grids for made, (_, grids) in self._made.items() if made not in again}
+        if "." in shown - kept or not (self.folder / "masked.png").exists():
+            yield self.folder
+        for number in count(1):
+            if (name := f"batch_{number:04d}") not in kept:
+                yield self.folder / name
+
     def add(self, *written: Written) -> list[Path]:
         """Count results: put them in their places, and their entries in the report."""
-        self._journal.add(*(json.dumps(one.entry).encode() + b"\n" for one in written))
-        paths = [self.folder / one.entry["result"] for one in written]
+        again = [one for one in written if one.entry["source"] in self._made]
+        # Killed before it is known to be replaced, a result counts as nothing that is done.
+        first = [
+            {name: one.entry[name] for name in NAMED} if one in again else one.entry
+            for one in written
+        ]
+        self._add_lines(first)
+        placed = [[(file, self.folder / to) for file, to in one.files.items()] for one in written]
+        for _, to in chain(*placed):
+            to.parent.mkdir(parents=True, exist_ok=True)
+        move_all(pair for one in placed for pair in one[:-1])
         # The last: it makes the entries count.
-        move_all(zip([one.file for one in written], paths, strict=True))
-        return paths
+        move_all(one[-1] for one in placed)
+        for one in again:
+            self._remove_alternatives(one)
+        self._add_lines([one.entry for one in again])
+        return [one[-1][1] for one in placed]
+
+    def _add_lines(self, entries: Iterable[dict]) -> None:
+        if lines := [json.dumps(entry).encode() + b"\n" for entry in entries]:
+            self._journal.add(*lines)
+
+    def _remove_alternatives(self, written: Written) -> None:
+        """Those of an earlier completion that this one has not replaced."""
+        folder = self.folder / "alternatives" / written.entry["name"]
+        new = {self.folder / to for to in written.files.values()}
+        for path in {*folder.glob("[0-9]*"), folder.with_name(f"{folder.name}.png")} - new:
+            path.unlink(missing_ok=True)
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
     @contextmanager
     def reporting(self) -> Iterator[None]:
@@ -264,22 +317,25 @@ class Results:
         self._stale = False
 
     def _entries(self) -> Iterator[tuple[dict, str]]:
-        """The entries whose results are there, each once, and their text as the report has it."""
-        listed, there = set(), files.names_below(self.folder / "results")
+        """The entries whose results are there, the last of each, and their text as the report has
+        it."""
+        there = files.names_below(self.folder / "results")
+        lines = {json.loads(line)["result"]: n for n, line in enumerate(self._journal)}
         for entry, text in _of_report(self._report):
-            if Path(entry["result"]).name in there:
-                listed.add(entry["result"])
+            if entry["result"] not in lines and Path(entry["result"]).name in there:
                 yield entry, text
             else:
                 self._stale = True
-        for entry in map(json.loads, self._journal):
-            if entry["result"] not in listed and Path(entry["result"]).name in there:
+        for number, line in enumerate(self._journal):
+            entry = json.loads(line)
+            if lines[entry["result"]] == number and Path(entry["result"]).name in there:
                 yield entry, json.dumps(entry, indent=1).replace("\n", "\n ")
 
 
-def key(path: Path, settings: dict) -> dict:
-    """What of an entry says whether a picture is done."""
-    return dict(zip(KEY, (str(path), modified(path), settings), strict=True))
+def key(out_dir: Path, path: Path, settings: dict) -> dict:
+    """What of an entry says whether a picture is done: its file, seen from the output folder."""
+    source = manifest.source(real(path), out_dir)
+    return dict(zip(KEY, (source, modified(path), settings), strict=True))
 
 
 def _digest(given: dict) -> bytes:

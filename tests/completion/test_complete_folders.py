@@ -1,5 +1,6 @@
 """./complete.py on many pictures: the report, second runs, bad files, interruptions and kills."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ from calling import FEW, assert_refused, files, painted, report, write
 from lively import SIZE
 
 from completion import folder as completing
+from completion import outputs
+from completion.case import Hole, prepare
 from completion.outputs import Results
 from data.drawn import drawn_faces
 from measuring import metrics
@@ -18,6 +21,8 @@ MEASURED = {
     "name",
     "result",
     "input",
+    "source",
+    "grids",
     "modified",
     "settings",
     "first_loss",
@@ -101,9 +106,90 @@ def test_what_is_done_is_skipped(call, tmp_path):
     (out / "results" / "face001.png").unlink()  # what was thrown away is made again
     assert "1 completed, 3 done before" in call("in", *FEW)[1]
     assert len(files(out / "results")) == 4 and (out / "results" / "face001.png").exists()
-    # Another search of the same picture is no second run.
+    # Another search of the same picture is no second run, but its result replaces the first.
     assert "4 completed, 0 done before" in call("in", "--nIter", 1)[1]
-    assert len(files(out / "results")) == 8 and len(report(out)) == 8
+    assert len(files(out / "results")) == 4 and len(report(out)) == 4
+    assert before != {p: p.stat().st_mtime_ns for p in before}
+    assert "0 completed, 4 done before" in call("in", "--nIter", 1)[1]
+
+
+def test_what_is_completed_anew_replaces_all_that_was_made_of_it(call, tmp_path, monkeypatch):
+    write(tmp_path / "in", 1, size=24)
+    out = tmp_path / "completions"
+    mask = painted(tmp_path / "mask.png", 24, slice(4, 9), slice(6, 20))
+    call("in", "--mask", mask, *FEW, "--alternatives", 3, "--outInterval", 1)
+    assert (out / "hats_imgs" / "0001.png").exists()
+    before, made = codecs.read(out / "results" / "face000.png"), files(out, "**/*")
+    painted(mask, 24, slice(10, 22), slice(3, 20))
+    os.utime(mask, (1, 1))
+    monkeypatch.chdir(tmp_path / "in")  # seen from elsewhere it is the same file
+    call("face000.png", "--mask", mask, *FEW, "--outDir", out)
+    gone = [f"alternatives/face000/{n}.png" for n in (1, 2, 3)]
+    gone += ["alternatives/face000.png", "completed/0001.png", "hats_imgs/0001.png"]
+    assert files(out, "**/*") == sorted({*made} - {*gone})
+    assert not (out / "alternatives" / "face000").exists()
+    known = codecs.read(mask, 1) == 0
+    after = codecs.read(out / "results" / "face000.png")
+    assert (before != after).any()
+    np.testing.assert_array_equal(codecs.read(out / "masks" / "face000.png", 1) == 0, known)
+    np.testing.assert_array_equal(known * after, known * drawn_faces(1, 24)[0])
+    [entry] = report(out).values()
+    assert entry["source"] == "../in/face000.png" and entry["settings"]["hole"]["modified"] == 1
+    assert "0 completed, 1 done" in call("face000.png", "--mask", mask, *FEW, "--outDir", out)[1]
+
+
+def test_another_picture_of_one_name_replaces_nothing(call, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    for number, place in enumerate(("one", "two")):
+        write(tmp_path / place, 1, seed=number)
+        monkeypatch.chdir(tmp_path / place)
+        call("face000.png", *FEW, "--outDir", out)
+    first = (out / "results" / "face000.png").read_bytes()
+    assert files(out / "results") == ["face000.png", "two_face000.png"]
+    assert (out / "batch_0001" / "masked.png").exists()
+    call("face000.png", *FEW, "--maskType", "left", "--outDir", out)
+    assert files(out / "results") == ["face000.png", "two_face000.png"]
+    assert (out / "results" / "face000.png").read_bytes() == first
+    assert not (out / "batch_0002").exists()
+
+
+@pytest.mark.parametrize("steps", range(4))
+def test_killed_while_it_replaces_a_result_leaves_one(tmp_path, monkeypatch, steps):
+    """The old one or the new, never none, and it counts as done where it is sure which."""
+    out, old, new = tmp_path / "out", np.full((SIZE, SIZE, 3), 9, np.uint8), drawn_faces(1, SIZE)[0]
+    path = write(tmp_path / "in", 1) / "face000.png"
+    case = prepare(path, SIZE, 3, Hole("center"))
+
+    def complete(pixels: np.ndarray, **settings) -> None:
+        name = (results := Results(out, "png")).names([path])[path]
+        with results.reporting():
+            results.add(outputs.write(out, "png", case, name, [pixels], settings, measured={}))
+
+    def killed(step):
+        def instead(*given):
+            done.append(step)
+            if len(done) > steps:
+                raise KeyboardInterrupt
+            return step(*given)
+
+        return instead
+
+    complete(old, lam=1)
+    done = []
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(outputs, "move_all", killed(outputs.move_all))
+        patch.setattr(Results, "_add_lines", killed(Results._add_lines))
+        patch.setattr(Results, "_save_report", lambda self: None)
+        complete(new, lam=2)
+    result = out / "results" / "face000.png"
+    np.testing.assert_array_equal(codecs.read(result), new if steps == 3 else old)
+    assert Results(out, "png").is_done(path, {"lam": 1}) == (steps == 0)
+    assert not Results(out, "png").is_done(path, {"lam": 2})
+    complete(new, lam=2)
+    np.testing.assert_array_equal(codecs.read(result), new)
+    assert Results(out, "png").is_done(path, {"lam": 2})
+    assert not Results(out, "png").is_done(path, {"lam": 1})
+    assert [file.name for file in (out / "results").iterdir()] == ["face000.png"]
 
 
 def test_another_format_is_no_second_run(call, tmp_path):
@@ -174,6 +260,7 @@ def test_bad_files_are_named_and_passed_over(call, tmp_path):
     assert len(named) == 2 and "in/text.png: not a readable picture" in named[1]
     assert call("in/text.png", *FEW)[0] == 2
     assert call("in", "--preview")[0] == 1
+    assert call("in/text.png", "--preview")[:2] == (2, "")
     assert_refused(call("nowhere", *FEW), "nowhere: no such file or folder")
 
 

@@ -55,7 +55,8 @@ def _told(entry: dict) -> dict:
     hole = entry["settings"].get("hole", {})
     if hole.get("file"):
         hole |= {"file": Path(hole["file"]).name, "modified": 0}
-    entry["input"] = Path(entry["input"]).name
+    for name in ("input", "source"):
+        entry[name] = Path(entry[name]).name
     return {key: value for key, value in entry.items() if key not in ("modified", "seconds")}
 
 
