@@ -62,17 +62,13 @@ def point(text: str) -> tuple[float, float]:
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
-    """Call main and exit with what it returns. What a user can get wrong (ValueError, OSError, a
-    package that is missing) becomes one line on standard error and exit status 2; Ctrl-C exits with
-    130."""
+    """Call main and exit with what it returns. What a user can get wrong (ValueError, OSError)
+    becomes one line on standard error and exit status 2; Ctrl-C exits with 130."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files may hold any bytes
     try:
         sys.exit(main())
-    except ModuleNotFoundError as error:
-        print(f"error: {_missing(error)}", file=sys.stderr)
-        sys.exit(2)
     except (ValueError, OSError) as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(2)
@@ -109,9 +105,22 @@ def one_line(error: Exception) -> str:
 
 def _missing(error: ModuleNotFoundError) -> str:
     return (
-        f"{error.name} is not installed, which this takes: . .venv/bin/activate where it is, or "
-        "pip install -r requirements.txt"
+        f"{error.name} is not installed, which this takes: pip install -r requirements.txt, "
+        "or . .venv/bin/activate"
     )
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, trace) -> None:
+    """A package that is missing becomes one line on standard error and exit status 2, wherever it
+    is imported: commands import this module before any package."""
+    if not isinstance(error, ModuleNotFoundError):
+        sys.__excepthook__(kind, error, trace)
+        return
+    print(f"error: {_missing(error)}", file=sys.stderr)
+    sys.exit(2)
+
+
+sys.excepthook = _uncaught
 
 
 def import_tensorflow() -> None:

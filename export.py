@@ -15,9 +15,10 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
+import cli  # before packages, of which it says which is missing
 
-import cli
+# isort: split
+import numpy as np
 
 ROOT = Path(__file__).resolve().parent
 FORMATS = {"savedmodel": "tf_saved_model", "onnx": "onnx"}  # as Keras calls them

@@ -10,9 +10,11 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+import cli  # before packages, of which it says which is missing
+
+# isort: split
 import numpy as np
 
-import cli
 from pictures import averages, codecs, masks
 
 OF_PICTURES = ("scratches", "cam")  # kinds that need a picture

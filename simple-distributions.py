@@ -8,13 +8,15 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+import cli  # before packages, of which it says which is missing
+
+# isort: split
 import numpy as np
 from matplotlib import style
 from matplotlib.figure import Figure
 from scipy import integrate
 from scipy.stats import multivariate_normal, norm
 
-import cli
 from pictures import files
 
 BLUE, RED, GREY = "#2b6ca3", "#c0392b", "#8a8a8a"

@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
+import cli  # before packages, of which it says which is missing
+from cli import flag, fraction, non_negative_float, positive_int
+
+# isort: split
 import numpy as np
 from tqdm import tqdm
-
-import cli
-from cli import flag, fraction, non_negative_float, positive_int
 
 FRAMES, FRAME_PIXELS = 24, 384  # of an animation: how many at most, and their longer side
 

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+import cli  # before packages, of which it says which is missing
+
+# isort: split
 import pooch
 import requests
 from tqdm import tqdm
 
-import cli
 from pictures.files import locked
 
 

@@ -18,10 +18,12 @@ from dataclasses import asdict, dataclass
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
+import cli  # before packages, of which it says which is missing
+
+# isort: split
 import numpy as np
 from tqdm import tqdm
 
-import cli
 from data import tfrecord
 from pictures import codecs
 from pictures.files import find, locked

@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+import cli  # before packages, of which it says which is missing
+
+# isort: split
 import numpy as np
 
-import cli
 from data import split
 from pictures import codecs, files
 from pictures.damage import Damage

@@ -5,6 +5,8 @@ import ast
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -92,8 +94,22 @@ def test_what_a_user_can_get_wrong_is_one_line(capsys):
     full = OSError(28, "No space left on device")
     assert outcome(raising(full), capsys) == (2, "error: No space left on device\n")
     assert outcome(raising(OSError("odd\nthing")), capsys) == (2, "error: odd thing\n")
-    code, words = outcome(raising(ModuleNotFoundError("x", name="cv2")), capsys)
-    assert code == 2 and words.startswith("error: cv2 is not installed") and "activate" in words
+
+
+COMMANDS = sorted(path for path in ROOT.glob("*.py") if "__main__" in path.read_text())
+
+
+@pytest.mark.parametrize(
+    "command", [*COMMANDS, ROOT / "align" / "align-dlib.py"], ids=lambda path: path.name
+)
+def test_without_the_environment_a_command_says_so_in_one_line(command):
+    ended = subprocess.run([sys.executable, "-S", command], capture_output=True, text=True)
+    assert ended.returncode == 2 and ended.stdout == ""
+    assert re.fullmatch(
+        r"error: \w+ is not installed, which this takes: pip install -r requirements\.txt, "
+        r"or \. \.venv/bin/activate\n",
+        ended.stderr,
+    )
 
 
 def test_interruption_is_silent_and_a_fault_of_the_program_is_not_hidden(capsys):
