@@ -4,6 +4,7 @@
 import argparse
 import importlib.util
 import math
+import os
 from pathlib import Path
 
 import cli
@@ -286,7 +287,8 @@ def main() -> int:
     if arguments.preview:
         with files.locked(arguments.out_dir):
             failed = preview(job, paths)
-        print(f"previews are in {arguments.out_dir / 'preview'}")
+        if failed < len(paths):
+            print(f"previews are in {arguments.out_dir / 'preview'}")
         return cli.status(failed, len(paths))
     print(completer.describe(options))
     with files.locked(arguments.out_dir):
@@ -329,10 +331,12 @@ def _folder(arguments: argparse.Namespace, kind: str | None, paths: list[Path]) 
         runtime = runtime or ("tensorflow" if importlib.util.find_spec("tensorflow") else "onnx")
         given = checkpoint.EXPORTED if runtime == "onnx" else None
     if runtime and given and (given / "model.onnx").exists() != (runtime == "onnx"):
-        raise ValueError(
-            f"--runtime {runtime}: {given} holds no model for it; ./export.py MODEL OUT --format "
-            "onnx makes a folder for onnx"
-        )
+        why = f"--runtime {runtime}: {os.path.relpath(given)} holds no model for it"
+        if runtime == "onnx":
+            model, out = checkpoint.SHIPPED[0], checkpoint.EXPORTED
+            export = f"./export.py {os.path.relpath(model)} {os.path.relpath(out)} --format onnx"
+            why += f"; one is made by pip install -r requirements-export.txt, and {export}"
+        raise ValueError(why)
     return checkpoint.choose(given, kind, _pixels(arguments, paths))
 
 

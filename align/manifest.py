@@ -22,7 +22,7 @@ from pictures import files
 from pictures.lines import Lines
 from pictures.remote import Remote
 
-FILE = "manifest.jsonl"
+FILE = files.MANIFEST
 STATUSES = ("aligned", "no face", "several faces", "unreadable")
 
 

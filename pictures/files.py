@@ -19,6 +19,7 @@ from pathlib import Path, PurePath
 import cli
 from pictures.remote import Remote
 
+MANIFEST = "manifest.jsonl"  # of align, beside its faces
 NAME_BYTES = 255  # of a file's name, on every usual file system
 NO_LOCK = (
     "warning: {} is on a file system without locks; see to it that no other process writes into it"
@@ -158,7 +159,7 @@ def _below(folder: Path) -> tuple[dict[str, Path], Counter]:
     """The pictures in a folder by their real paths, in order, and how many others of each suffix.
     Files come before links to them; a folder that links lead to again is not entered again."""
     if isinstance(folder, Remote):
-        shown = [path for path in folder.below() if not path.name.startswith(".")]
+        shown = [p for p in folder.below() if not p.name.startswith(".") and p.name != MANIFEST]
         inside = {str(path): path for path in sorted(shown) if _is_picture(path.name)}
         return inside, Counter(_kind(path) for path in shown if str(path) not in inside)
     found, others, unreadable, entered = [], Counter(), [], set()
@@ -173,7 +174,7 @@ def _below(folder: Path) -> tuple[dict[str, Path], Counter]:
         folders.sort()
         for name in names:
             path = Path(parent, name)
-            if name.startswith("."):
+            if name.startswith(".") or name == MANIFEST:
                 continue
             if _is_picture(name):
                 linked = path.is_symlink()
@@ -358,6 +359,8 @@ def locked(folder: Path | str, tell: Callable[[str], None] = cli.tell) -> Iterat
         tell(NO_LOCK.format(folder))
         yield
         return
+    if folder.is_file():
+        raise ValueError(f"{folder}: is a file, not a folder")
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:

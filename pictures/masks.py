@@ -326,8 +326,10 @@ def match(pictures: Sequence[Path], mask: Path, what: str = "mask") -> dict[Path
 
     Of several with one stem, the one whose own folder is named like the picture's is taken. No
     picture is its own mask; `what` else it may be, and is called in messages. Raises ValueError
-    naming the pictures that have no mask, or more than one.
+    naming the pictures that have no mask, or more than one, or are given as it.
     """
+    if what == "mask" and real(mask) in map(real, pictures):
+        raise ValueError(f"{mask}: is the picture itself; transparent holes: --mask-alpha")
     files = Namesakes(mask)
     found = {
         picture: files.of(picture, but=real(picture) if what == "mask" else None)

@@ -14,6 +14,7 @@ checksum of every member, so a damaged file is noticed.
 
 import json
 import math
+import os
 import re
 import shutil
 import zipfile
@@ -216,7 +217,11 @@ def choose(given: Path | None, kind: str | None = None, pixels: float = math.inf
         must_exist(given)
         return given
     folder = default_folders(kind, pixels)[0]
-    name = f"that ships, models/{folder.name}" if folder in SHIPPED else f"in {folder}"
+    name = f"that ships, models/{folder.name}"
+    if folder not in SHIPPED:
+        name = f"in {folder}"
+        if ship := next((path for path in default_folders(kind, pixels) if path in SHIPPED), None):
+            name += f"; --checkpoint-dir {os.path.relpath(ship)} is the one that ships"
     print(f"using the model {name}")
     return folder
 

@@ -211,7 +211,7 @@ def find_dataset(arguments: argparse.Namespace) -> Path:
             raise ValueError(f"{path}: no such file or folder")
     for path in (arguments.checkpoint_dir, arguments.sample_dir, arguments.log_dir):
         if Path(path).exists() and not Path(path).is_dir():
-            raise ValueError(f"{path}: File exists, and is no folder")
+            raise ValueError(f"{path}: is a file, not a folder")
     if arguments.init_from and not _resumes(arguments):
         checkpoint.must_exist(arguments.init_from, Path(sys.argv[0]).name)
     return dataset

@@ -109,8 +109,9 @@ def train(model: Trainable, data, run: Run, evaluate: Evaluate | None = None) ->
 
     data: what data/pipeline opens, with as many pictures a batch as a step takes. evaluate gives
     figures by name; the model of which the first one is lowest is kept as checkpoint_dir/best.
-    Ctrl-C, on any of several workers, saves a checkpoint, then raises KeyboardInterrupt on all. A
-    scalar that is not finite raises ValueError; what was saved before stays.
+    Ctrl-C, on any of several workers, saves a checkpoint, then raises KeyboardInterrupt on all; a
+    run that ends so, or by itself, before its first samples are due shows them then. A scalar that
+    is not finite raises ValueError; what was saved before stays.
     """
     position, strategy = model.state.position, model.state.strategy
     if position.batches_per_epoch not in (0, data.steps_per_epoch):
@@ -118,7 +119,7 @@ def train(model: Trainable, data, run: Run, evaluate: Evaluate | None = None) ->
     position.batches_per_epoch = data.steps_per_epoch
     checkpoint.tidy(run.checkpoint_dir, position.step)
     journal = Journal(run.log_dir, Path(run.checkpoint_dir) / "metrics.jsonl", position.step)
-    stopped = False
+    stopped, began = False, position.step
     with StopRequest(_STOPPING) as stop, data.reading(), _progress(position, data, run) as bar:
         for epoch, batch in _batches(model.state, data, run.epochs):
             if position.step == 0:
@@ -143,6 +144,8 @@ def train(model: Trainable, data, run: Run, evaluate: Evaluate | None = None) ->
             if stopped := devices.anywhere(strategy, stop.requested):
                 break
         _save(model.state, run, journal)
+        if began < position.step < run.sample_every:
+            _show(model, run.sample_dir, journal=journal, epoch=epoch)  # else it shows nothing
         journal.close()
     if stopped:
         raise KeyboardInterrupt

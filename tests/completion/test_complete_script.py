@@ -171,7 +171,9 @@ def test_the_model_is_the_one_here_else_the_one_that_ships(call, models, tmp_pat
     assert status == 0 and "using the model that ships" in said
     shutil.copytree(models[0][1], tmp_path / "checkpoint")
     status, said, _ = call("in", *FEW, "--outDir", "other", model=None)
-    assert status == 0 and "using the model in checkpoint" in said
+    ships = os.path.relpath(models[0][3])
+    line = f"using the model in checkpoint; --checkpoint-dir {ships} is the one that ships\n"
+    assert status == 0 and line in said
 
 
 def test_another_size_is_refused(call, tmp_path):

@@ -1,6 +1,7 @@
 """sample.py and sampling.py: chosen samples, walks, arithmetic, nearest pictures."""
 
 import argparse
+import os
 import sys
 
 import numpy as np
@@ -212,4 +213,5 @@ def test_the_default_model_is_said(monkeypatch, model, tmp_path, capsys):
     assert "the model that ships" in capsys.readouterr().out
     (tmp_path / "checkpoint").symlink_to(model.path)
     checkpoint.choose(None)
-    assert capsys.readouterr().out == "using the model in checkpoint\n"
+    ships = f"; --checkpoint-dir {os.path.relpath(model.path)} is the one that ships"
+    assert capsys.readouterr().out == f"using the model in checkpoint{ships}\n"

@@ -44,7 +44,7 @@ def test_find_names_what_is_missing_or_empty(tmp_path):
 
 
 def test_what_else_a_folder_holds_is_told_with_its_count(tmp_path):
-    for name in ("a.png", "b.txt", "c.TXT", "README", ".hidden"):
+    for name in ("a.png", "b.txt", "c.TXT", "README", ".hidden", "manifest.jsonl"):
         touched(tmp_path / name)
     told = []
     assert files.find([tmp_path], told.append) == [tmp_path / "a.png"]
@@ -150,6 +150,10 @@ def test_a_folder_that_another_process_writes_into_is_refused(tmp_path):
                 pass
     with files.locked(tmp_path / "new"):
         pass
+    touched(tmp_path / "notes.md")
+    with pytest.raises(ValueError, match="notes.md: is a file, not a folder"):
+        with files.locked(tmp_path / "notes.md"):
+            pass
 
 
 def test_without_locks_there_is_a_warning(tmp_path, monkeypatch):

@@ -332,6 +332,9 @@ def test_a_picture_is_not_its_own_mask(tmp_path):
     codecs.write(tmp_path / "a.png", square()[:, :, None])
     with pytest.raises(ValueError, match="no mask for a.png"):
         masks.match([tmp_path / "a.png"], tmp_path)
+    (tmp_path / "link.png").symlink_to("a.png")
+    with pytest.raises(ValueError, match="a.png: is the picture itself; .* --mask-alpha"):
+        masks.match([tmp_path / "b.png", tmp_path / "link.png"], tmp_path / "a.png")
 
 
 # What else a hole needs
