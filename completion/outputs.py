@@ -239,7 +239,7 @@ class Results:
         given = Names(taken, room=max(len(self.suffix), len("png")) + 1)
         names = {}
         for path in paths:
-            if earlier := self._made.get(manifest.source(real(path), self.folder)):
+            if self._made and (earlier := self._made.get(manifest.source(real(path), self.folder))):
                 names[path] = earlier[0]
                 continue
             longer = f"{real(path).parent.name}_{path.stem}"
@@ -251,7 +251,7 @@ class Results:
     def folders(self, paths: Iterable[Path]) -> Iterator[Path]:
         """For the grids of each batch of these inputs: the output folder itself, then batch_0001,
         ...; not those that show other inputs as they were completed last."""
-        again = {manifest.source(real(path), self.folder) for path in paths}
+        again = {manifest.source(real(path), self.folder) for path in paths if self._made}
         shown = {grids for _, grids in self._made.values()}
         kept = {grids for made, (_, grids) in self._made.items() if made not in again}
         if "." in shown - kept or not (self.folder / "masked.png").exists():
