@@ -20,6 +20,7 @@ from search.objective import Objective
 from search.space import Space
 from training import checkpoint, devices, losses
 from training.adversarial import Adversaries
+from training.anchor import Anchor
 from training.loop import Preview
 from training.recipe import Recipe, both
 from training.state import State
@@ -199,9 +200,17 @@ class DCGAN:
         return sums | measured["tensors"]
 
     def _replica_step(self, real: tf.Tensor, step: tf.Tensor, z: tf.Tensor | None) -> dict:
-        measured = self.adversaries.step(real, step, z)
+        measured = self.adversaries.step(real, step, z, self._anchor())
         self.state.share_statistics()
         return measured
+
+    def _anchor(self) -> Anchor | None:
+        if not self.recipe.anchor:
+            return None
+        if self.linear is None:
+            raise ValueError("anchor needs a linear model of the training pictures")
+        uniform = self.config.architecture != "style"
+        return Anchor(self.linear, self.config.z_dim, uniform)
 
     # Completion
 

@@ -58,6 +58,12 @@ def parser() -> argparse.ArgumentParser:
         recipe, "--r1", type=non_negative_float, help="gamma of the gradient penalty on real images"
     )
     flag(recipe, "--r1-every", type=positive_int, help="steps from one penalty to the next")
+    flag(
+        recipe,
+        "--anchor",
+        type=non_negative_float,
+        help="weight of showing training pictures from their own z's, by a linear model",
+    )
     flag(recipe, "--g-steps", type=positive_int, help="generator steps after each step of D's")
     flag(recipe, "--d-steps", type=positive_int, help="discriminator steps, each on its own batch")
     flag(

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from networks.config import Config
 from training import losses
+from training.anchor import Anchor
 from training.augment import augment, fold_in
 from training.recipe import Recipe
 
@@ -46,9 +47,10 @@ class Adversaries:
     g_optimizer: keras.Optimizer
     d_optimizer: keras.Optimizer
 
-    def step(self, batch, step: tf.Tensor, z: tf.Tensor | None) -> dict:
+    def step(self, batch, step: tf.Tensor, z: tf.Tensor | None, anchor: Anchor | None) -> dict:
         """D's steps, then G's with the last z. batch: this replica's images (d_steps * N, S, S, C),
         or (images, classes); step, int32, decides every draw; z: (N, z_dim), drawn unless given.
+        anchor: what recipe.anchor weighs.
 
         Returns "losses", this replica's shares of means over the global batch, and "tensors": the
         last z and D's logits.
@@ -68,11 +70,11 @@ class Adversaries:
         zs = [z] if z is not None else self._draw_global_z(size, context, seed)
         batches = zip(*(tf.split(x, recipe.d_steps) for x in (real, *classes)), strict=True)
         for i, (z, (reals, *labels)) in enumerate(zip(zs, batches, strict=True)):
-            parts = self._parts(reals, z, own, labels)
+            parts = self._parts(reals, z, own, labels, anchor)
             judged, made = self._update_discriminator(parts, mean, i, step)
         for i in range(recipe.g_steps):
             # First with the images D has just seen: no other forward pass is needed.
-            g_loss = self._update_generator(parts, mean, i, made if i == 0 else None)
+            g_loss = self._update_generator(parts, mean, i, made if i == 0 else None, anchor)
 
         d_loss_real, d_loss_fake = mean(judged.real_loss), mean(judged.fake_loss)
         return {
@@ -98,12 +100,20 @@ class Adversaries:
             z = tf.random.stateless_uniform(shape, fold_in(seed, 0), -1, 1)
         return tf.unstack(z[:, number * size : (number + 1) * size])
 
-    def _parts(self, real: tf.Tensor, z: tf.Tensor, seed: tf.Tensor, classes: list) -> list[Part]:
+    def _parts(
+        self,
+        real: tf.Tensor,
+        z: tf.Tensor,
+        seed: tf.Tensor,
+        classes: list,
+        anchor: Anchor | None,
+    ) -> list[Part]:
         count = self.recipe.accumulate
         seeds = [seed, *(fold_in(seed, 1000 + j) for j in range(1, count))]
         rows = zip(*(tf.split(whole, count) for whole in (real, z, *classes)), strict=True)
         return [
-            Part(real, z, own, labels) for own, (real, z, *labels) in zip(seeds, rows, strict=True)
+            Part(real, anchor.anchored(z, real) if anchor else z, own, labels)
+            for own, (real, z, *labels) in zip(seeds, rows, strict=True)
         ]
 
     def _update_discriminator(
@@ -136,6 +146,7 @@ class Adversaries:
         mean: Callable,
         number: int,
         made: tuple[tf.Tensor, tf.GradientTape] | None,
+        anchor: Anchor | None,
     ) -> tf.Tensor:
         """G's loss, by images already made, with their tape, or new ones."""
         variables = self.generator.trainable_variables
@@ -150,7 +161,9 @@ class Adversaries:
             with tf.GradientTape() as tape:
                 tape.watch(fake)
                 loss = mean(self.generator_loss(fake, fold_in(part.seed, 1 + number), part.classes))
-            found.append(loss)
+                found.append(loss)
+                if anchor:
+                    loss += self.recipe.anchor * mean(anchor.distance(fake, part.real))
             return g_tape.gradient(
                 fake, [v.value for v in variables], output_gradients=tape.gradient(loss, fake)
             )

@@ -161,8 +161,7 @@ def follow(arguments: argparse.Namespace, training: Training, plan: Mapping[str,
         if chief and arguments.no_resume and checkpoint.exists(run.checkpoint_dir):
             aside = files.set_aside(run.checkpoint_dir)
             print(f"moved the earlier checkpoints to {aside}")
-        wanted = training.linear and model.state.linear is None
-        if wanted and (chief or model.state.expectations):
+        if training.linear and model.state.linear is None:
             print("fitting a linear model to the pictures, for completions", flush=True)
             model.state.learn(fit_linear(data, training.mirrored))
         if chief:

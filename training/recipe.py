@@ -16,7 +16,8 @@ class Recipe:
     """How a model is trained. Saved with the weights, for whoever goes on with them.
 
     r1: gamma of the penalty, 0: none; r1_every: steps from one to the next, which counts as many
-    times (lazy regularisation, Karras et al. 2020). ema: half-life of the averaged generator, in
+    times (lazy regularisation, Karras et al. 2020). anchor: weight of showing pictures from their
+    own z's, 0: none (anchor.py). ema: half-life of the averaged generator, in
     images, 0: none. accumulate: parts of a batch that are computed one after another, their
     gradients added up: the numbers of the whole batch, but for batch norms, in a part's memory.
     seed: of the initial weights, of the order of the pictures and of every draw.
@@ -26,6 +27,7 @@ class Recipe:
     loss: str = "gan"
     r1: float = 0.0
     r1_every: int = 1
+    anchor: float = 0.0
     augment: tuple[str, ...] = ()
     ema: float = 0.0
     g_lr: float = 0.0002
