@@ -7,6 +7,7 @@ import tensorflow as tf
 from data.drawn import drawn_faces
 from model import DCGAN
 from pictures import codecs
+from search.linear import LinearModel
 from training.recipe import STYLE, both
 
 SMALL = {"image_size": 16, "gf_dim": 4, "df_dim": 4, "z_dim": 8, "batch_size": 4}
@@ -22,6 +23,8 @@ OFTEN_ENOUGH = {
     "attention": ATTENTIVE,
     "coupled, attention": CLASSES | ATTENTIVE | {"coupled": 1},
     "style alone": STYLE | {"accumulate": 2, "augment": ("color",), "loss": "lsgan", "ema": 40.0},
+    "anchor": CLASSES | {"coupled": 1, "anchor": 100.0, "accumulate": 2, "ema": 40.0},
+    "style, anchor": STYLE | {"anchor": 100.0},
     "style, concat": STYLE | CLASSES | {"condition": "concat"},
     "norm, attention": CLASSES | ATTENTIVE | {"condition": "norm"},
 }
@@ -38,7 +41,11 @@ def eagerly():
 
 
 def dcgan(option: str, **more) -> DCGAN:
-    return DCGAN(*both((OPTIONS | OFTEN_ENOUGH)[option] | SMALL | more))
+    model = DCGAN(*both((OPTIONS | OFTEN_ENOUGH)[option] | SMALL | more))
+    if model.recipe.anchor:
+        faces = codecs.to_float(drawn_faces(40, model.config.image_size))
+        model.state.learn(LinearModel.of_training([faces], mirrored=False))
+    return model
 
 
 def assert_equal(found, expected):
