@@ -331,7 +331,7 @@ def _folder(arguments: argparse.Namespace, kind: str | None, paths: list[Path]) 
         runtime = runtime or ("tensorflow" if importlib.util.find_spec("tensorflow") else "onnx")
         given = checkpoint.EXPORTED if runtime == "onnx" else None
     if runtime and given and (given / "model.onnx").exists() != (runtime == "onnx"):
-        why = f"--runtime {runtime}: {os.path.relpath(given)} holds no model for it"
+        why = f"--runtime {runtime}: {given} holds no model for it"
         if runtime == "onnx":
             model, out = checkpoint.SHIPPED[0], checkpoint.EXPORTED
             export = f"./export.py {os.path.relpath(model)} {os.path.relpath(out)} --format onnx"
