@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from one_pass import pix2pix, shaken
 from PIL import Image
-from visiting import SECONDS
+from visiting import SECONDS, choose
 
 from completion import mending
 from pictures import codecs
@@ -82,9 +82,7 @@ def test_a_visitor_finds_it_and_mends(visit):
     page.get_by_text("Is it whole, but small, grey or old?").click()
     mend = page.get_by_role("button", name="Mend", exact=True)
     mend.wait_for()
-    with page.expect_file_chooser() as event:
-        page.get_by_role("button", name="upload").first.click()
-    event.value.set_files(PHOTOGRAPH)
+    choose(page, PHOTOGRAPH)
     page.locator("#bad img").wait_for()
     page.get_by_label(COLOUR).check()
     mend.click()

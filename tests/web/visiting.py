@@ -43,10 +43,11 @@ def upload(page, path: Path) -> None:
     page.locator(".editor canvas").first.wait_for()
 
 
-def choose(page, path: Path, name: str = "upload") -> None:
-    """A file for the picture, by the button that says so: "upload", or "New picture"."""
+def choose(page, path: Path, name: str = "Drop an image") -> None:
+    """A file for the picture, by the area where one is dropped, once it is there again after a
+    refusal, or by the button "New picture"."""
     with page.expect_file_chooser() as event:
-        page.get_by_role("button", name=name).first.click()
+        page.get_by_role("button", name=name).click()
     event.value.set_files(path)
 
 
