@@ -160,7 +160,7 @@ class DCGAN:
 
     def traced_step(self, real):
         """The concrete train_step for batches like this one, which then needs no other tracing."""
-        self.state.build_optimizers()
+        self.ready_to_train()
         return self._train_step.get_concrete_function(real, tf.constant(0, tf.int32))
 
     def preview(self) -> Preview:
@@ -185,8 +185,15 @@ class DCGAN:
         recipe.seed it decides every draw. z: (N, z_dim), drawn unless given.
         """
         self.state.changed()
-        self.state.build_optimizers()
+        self.ready_to_train()
         return self._train_step(real, step, z)
+
+    def ready_to_train(self) -> None:
+        """Make what no sample needs, once; made inside a step it costs tracing that a second time.
+        Raises ValueError where ImageNet's weights are asked for and missing."""
+        self.state.build_optimizers()
+        if self.recipe.perceptual:
+            self.features  # noqa: B018 (made where it is first asked for)
 
     @tf.function(autograph=False)
     def _train_step(self, real, step: tf.Tensor, z=None) -> dict[str, tf.Tensor]:
@@ -210,7 +217,8 @@ class DCGAN:
         if self.linear is None:
             raise ValueError("anchor needs a linear model of the training pictures")
         uniform = self.config.architecture != "style"
-        return Anchor(self.linear, self.config.z_dim, uniform)
+        features = self.features if self.recipe.perceptual else None
+        return Anchor(self.linear, self.config.z_dim, uniform, features)
 
     # Completion
 
@@ -234,9 +242,10 @@ class DCGAN:
 
     @cached_property
     def features(self) -> keras.Model:
-        """Of ImageNet, to compare what is around a hole."""
+        """Of ImageNet, to compare what is around a hole, or what is shown from a picture's z."""
         config = self.config
-        return imagenet.features_at_least(PERCEPTUAL_PIXELS, config.image_size, config.channels)
+        with self.state.strategy.scope():
+            return imagenet.features_at_least(PERCEPTUAL_PIXELS, config.image_size, config.channels)
 
     def value_and_grad(self, task: "Task", objective: Objective, width: int) -> latent.ValueAndGrad:
         """z (N, z_dim) -> complete loss (N,) and its gradient (N, z_dim), for latent.search.

@@ -64,6 +64,12 @@ def parser() -> argparse.ArgumentParser:
         type=non_negative_float,
         help="weight of showing training pictures from their own z's, by a linear model",
     )
+    flag(
+        recipe,
+        "--perceptual",
+        type=non_negative_float,
+        help="with --anchor: weight of ImageNet features in that (requirements-features.txt)",
+    )
     flag(recipe, "--g-steps", type=positive_int, help="generator steps after each step of D's")
     flag(recipe, "--d-steps", type=positive_int, help="discriminator steps, each on its own batch")
     flag(
@@ -127,7 +133,9 @@ def main() -> int:
     def build(batch_size, strategy):
         from model import DCGAN
 
-        return DCGAN(config, dataclasses.replace(recipe, batch_size=batch_size), strategy)
+        model = DCGAN(config, dataclasses.replace(recipe, batch_size=batch_size), strategy)
+        model.ready_to_train()  # what is missing is said before anything is written
+        return model
 
     def watch(data, validation, crop):
         from measuring.watching import watch

@@ -50,7 +50,7 @@ class Adversaries:
     def step(self, batch, step: tf.Tensor, z: tf.Tensor | None, anchor: Anchor | None) -> dict:
         """D's steps, then G's with the last z. batch: this replica's images (d_steps * N, S, S, C),
         or (images, classes); step, int32, decides every draw; z: (N, z_dim), drawn unless given.
-        anchor: what recipe.anchor weighs.
+        anchor: what recipe.anchor and recipe.perceptual weigh.
 
         Returns "losses", this replica's shares of means over the global batch, and "tensors": the
         last z and D's logits.
@@ -164,6 +164,8 @@ class Adversaries:
                 found.append(loss)
                 if anchor:
                     loss += self.recipe.anchor * mean(anchor.distance(fake, part.real))
+                if anchor and self.recipe.perceptual:
+                    loss += self.recipe.perceptual * mean(anchor.unlike(fake, part.real))
             return g_tape.gradient(
                 fake, [v.value for v in variables], output_gradients=tape.gradient(loss, fake)
             )

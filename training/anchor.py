@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from networks import imagenet
 from search.linear import LinearModel
 
 
@@ -13,13 +14,17 @@ class Anchor:
     A picture's coordinates along the model's first components, each over its deviation, are close
     to independent and normal, as z's are: they are the picture's z. So z's begin as in Bojanowski
     et al. (arXiv 1707.05776, whose codes start at PCA's), and a generator has two tasks at once, as
-    in Larsen et al. (arXiv 1512.09300): to look real, and to show each picture from its z. Here it
-    need only agree along those components: what they do not tell is left to D.
+    in Larsen et al. (arXiv 1512.09300): to look real, and to show each picture from its z. Pixels
+    need only agree along those components: what these do not tell is left to D, and to features of
+    ImageNet, where those are asked for.
     """
 
-    def __init__(self, linear: LinearModel, z_dim: int, uniform: bool):
-        """uniform: z's are uniform in [-1, 1], otherwise standard normal."""
-        self.linear, self.uniform = linear, uniform
+    def __init__(
+        self, linear: LinearModel, z_dim: int, uniform: bool, features: keras.Model | None = None
+    ):
+        """uniform: z's are uniform in [-1, 1], otherwise standard normal. features: what `unlike`
+        compares by."""
+        self.linear, self.uniform, self.features = linear, uniform, features
         self.axes = np.float32(linear.components[:z_dim])  # (R, D), R <= z_dim
         self.deviations = np.sqrt(linear.variances[:z_dim]).astype(np.float32)
 
@@ -44,6 +49,10 @@ class Anchor:
         that `anchored` left alone."""
         squares = tf.reduce_sum((self.codes(made) - self.codes(pictures)) ** 2, axis=1)
         return tf.where(_chosen(made), squares / self.axes.shape[1], 0)
+
+    def unlike(self, made: tf.Tensor, pictures: tf.Tensor) -> tf.Tensor:
+        """imagenet.distance of each second row from its picture, (N / 2,)."""
+        return imagenet.distance(self.features(made[::2]), self.features(pictures[::2]))
 
 
 def _chosen(rows: tf.Tensor) -> tf.Tensor:

@@ -17,10 +17,10 @@ class Recipe:
 
     r1: gamma of the penalty, 0: none; r1_every: steps from one to the next, which counts as many
     times (lazy regularisation, Karras et al. 2020). anchor: weight of showing pictures from their
-    own z's, 0: none (anchor.py). ema: half-life of the averaged generator, in
-    images, 0: none. accumulate: parts of a batch that are computed one after another, their
-    gradients added up: the numbers of the whole batch, but for batch norms, in a part's memory.
-    seed: of the initial weights, of the order of the pictures and of every draw.
+    own z's, 0: none (anchor.py); perceptual: weight of ImageNet features in that. ema: half-life of
+    the averaged generator, in images, 0: none. accumulate: parts of a batch that are computed one
+    after another, their gradients added up: the numbers of the whole batch, but for batch norms, in
+    a part's memory. seed: of the initial weights, of the order of the pictures and of every draw.
     Raises ValueError, with the value and the choices, for a field that is wrong.
     """
 
@@ -28,6 +28,7 @@ class Recipe:
     r1: float = 0.0
     r1_every: int = 1
     anchor: float = 0.0
+    perceptual: float = 0.0
     augment: tuple[str, ...] = ()
     ema: float = 0.0
     g_lr: float = 0.0002
@@ -46,6 +47,10 @@ class Recipe:
             raise ValueError(
                 f"accumulate is {self.accumulate}, into which batch_size {self.batch_size} cannot "
                 "be divided equally"
+            )
+        if self.perceptual and not self.anchor:
+            raise ValueError(
+                f"perceptual is {self.perceptual} without anchor, which shows what is compared"
             )
         if unknown := set(self.augment) - set(POLICIES):
             raise ValueError(

@@ -7,6 +7,7 @@ from scipy import stats
 
 from data.drawn import drawn_faces
 from model import DCGAN
+from networks import imagenet
 from pictures import codecs
 from search.linear import LinearModel
 from training.anchor import Anchor
@@ -80,6 +81,39 @@ def test_a_generator_learns_to_show_pictures_from_their_own_zs():
         return float(tf.reduce_mean(anchor.distance(model.generator(z), real)))
 
     assert left(100.0) < 0.5 * left(1e-6)
+
+
+class Means(tf.keras.Model):
+    """Features of a picture: the means of its quarters."""
+
+    def call(self, pictures):
+        return [tf.nn.avg_pool2d(pictures, 8, 8, "VALID")]
+
+
+def test_features_of_every_second_picture_count():
+    features = Means()
+    anchor = Anchor(LINEAR, 6, uniform=True, features=features)
+    shown, real = (tf.constant(PICTURES[i : i + 4]) for i in (0, 8))
+    every = imagenet.distance(features(shown), features(real))
+    np.testing.assert_allclose(anchor.unlike(shown, real), every[::2], rtol=1e-5)
+    assert not anchor.unlike(shown, shown).numpy().any()
+
+
+def test_a_generator_learns_from_features_too(monkeypatch):
+    monkeypatch.setattr(DCGAN, "features", Means())
+
+    def after_a_step(**recipe) -> np.ndarray:
+        model = DCGAN(*both(SMALL | recipe))
+        model.state.learn(LINEAR)
+        model.train_step(tf.constant(PICTURES[:8]), tf.constant(0))
+        return model.weights()["generator/h1/kernel"]
+
+    assert (after_a_step(perceptual=5.0) != after_a_step(perceptual=0.0)).any()
+
+
+def test_features_without_an_anchor_are_refused():
+    with pytest.raises(ValueError, match="perceptual is 1.0 without anchor"):
+        both(SMALL | {"anchor": 0.0, "perceptual": 1.0})
 
 
 def test_without_a_linear_model_it_says_so():

@@ -24,7 +24,7 @@ OFTEN_ENOUGH = {
     "coupled, attention": CLASSES | ATTENTIVE | {"coupled": 1},
     "style alone": STYLE | {"accumulate": 2, "augment": ("color",), "loss": "lsgan", "ema": 40.0},
     "anchor": CLASSES | {"coupled": 1, "anchor": 100.0, "accumulate": 2, "ema": 40.0},
-    "style, anchor": STYLE | {"anchor": 100.0},
+    "style, anchor": STYLE | {"anchor": 100.0, "perceptual": 1.0},
     "style, concat": STYLE | CLASSES | {"condition": "concat"},
     "norm, attention": CLASSES | ATTENTIVE | {"condition": "norm"},
 }
