@@ -17,6 +17,14 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, where argparse would list all flags before it."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"error: {message}; {self.prog} --help says what there is", file=sys.stderr)
+        sys.exit(2)
+
+
 def flag(parser, *names: str, **options) -> argparse.Action:
     """add_argument that accepts each name in kebab-case too: --learning_rate, --learning-rate."""
     spellings = [s for name in names for s in (_kebab(name), name)]
@@ -61,9 +69,10 @@ def point(text: str) -> tuple[float, float]:
     return x, y
 
 
-def run(main: Callable[[], int | None]) -> NoReturn:
+def run(main: Callable[[], int | None], goes_on: str = "") -> NoReturn:
     """Call main and exit with what it returns. What a user can get wrong (ValueError, OSError)
-    becomes one line on standard error and exit status 2; Ctrl-C exits with 130."""
+    becomes one line on standard error and exit status 2; Ctrl-C another, with what `goes_on`, and
+    status 130."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files may hold any bytes
@@ -73,6 +82,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
+        tell(f"\nstopped{goes_on and ': '}{goes_on}")
         sys.exit(130)
 
 

@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     from pictures.files import WRITTEN, path_of
 
     presets = "\n".join(f"  {name}: {_described(options)}" for name, options in PRESETS.items())
-    p = argparse.ArgumentParser(
+    p = cli.Parser(
         description=__doc__,
         epilog=f"presets (a flag given by hand wins):\n{presets}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -397,4 +397,4 @@ def _job(arguments: argparse.Namespace, completer, options, hole, paths: list[Pa
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, goes_on="the same command goes on with what is left")

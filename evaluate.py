@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     from data import split
     from measuring import features
 
-    p = argparse.ArgumentParser(description=__doc__)
+    p = cli.Parser(description=__doc__)
     what = p.add_subparsers(dest="what", required=True)
     completion = what.add_parser(
         "completion",

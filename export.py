@@ -26,9 +26,7 @@ MOST = 1e-3  # that an export may differ, in units of 1 or of its largest number
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("model", metavar="MODEL", type=Path, help="folder of a model")
     p.add_argument("out", metavar="OUT", type=Path, help="a new folder, or an earlier export")
     cli.flag(p, "--format", choices=FORMATS, required=True, help="of the networks")

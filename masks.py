@@ -21,9 +21,7 @@ OF_PICTURES = ("scratches", "cam")  # kinds that need a picture
 
 
 def parser() -> argparse.ArgumentParser:
-    flags = argparse.ArgumentParser(
-        description="Write mask files: white is the hole, black is known."
-    )
+    flags = cli.Parser(description="Write mask files: white is the hole, black is known.")
     flags.add_argument("kind", choices=(*masks.CHOICES, *OF_PICTURES))
     flags.add_argument("out", type=Path, help="picture to write; with --count, OUT_0000.png and on")
     cli.flag(flags, "--size", type=cli.positive_int, default=64, help="height and width [64]")

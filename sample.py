@@ -14,9 +14,7 @@ from cli import flag, non_negative_int, positive_float, positive_int
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     flag(
         p,
         "--checkpointDir",

@@ -4,7 +4,6 @@
 Writes normal-pdf.png, normal-samples.png, normal-2d.png, normal-2d-max.png and inverse-cdf.png.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -138,7 +137,7 @@ def _contours(axes, covariance: np.ndarray) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = cli.Parser(description=__doc__.splitlines()[0])
     cli.flag(parser, "--outDir", type=Path, default=Path("."), help="where the pictures go [.]")
     cli.flag(parser, "--seed", type=cli.non_negative_int, default=0, help="of all samples [0]")
     args = parser.parse_args(arguments)

@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     from pictures import files
     from translation.style_recipe import add_objective_flags
 
-    p = argparse.ArgumentParser(description=__doc__)
+    p = cli.Parser(description=__doc__)
     p.add_argument("imgs", nargs="+", type=Path, help="pictures, or folders of pictures")
     flag(p, "--style", nargs="+", type=Path, default=[], help="pictures whose style to take")
     flag(

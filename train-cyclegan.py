@@ -15,7 +15,7 @@ from training import course
 def parser() -> argparse.ArgumentParser:
     from translation.cycle_recipe import LOSSES, PRESETS, describe_presets
 
-    p = argparse.ArgumentParser(
+    p = cli.Parser(
         description=__doc__,
         epilog=describe_presets(),
         formatter_class=argparse.RawDescriptionHelpFormatter,

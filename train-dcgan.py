@@ -5,6 +5,7 @@ import argparse
 import dataclasses
 
 from cli import (
+    Parser,
     decay,
     flag,
     non_negative_float,
@@ -20,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
     from networks.config import ARCHITECTURES, CONDITIONS, D_NORMS, G_NORMS, PRECISIONS
     from training.recipe import LOSSES, PRESETS, describe_presets
 
-    p = argparse.ArgumentParser(
+    p = Parser(
         description=__doc__,
         epilog=describe_presets(),
         formatter_class=argparse.RawDescriptionHelpFormatter,

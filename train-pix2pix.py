@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from cli import (
+    Parser,
     flag,
     import_tensorflow,
     non_negative_float,
@@ -21,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
     from networks.unet_config import GUIDES, KINDS
     from translation.recipe import LOSSES, PRESETS, describe_presets
 
-    p = argparse.ArgumentParser(
+    p = Parser(
         description=__doc__,
         epilog=describe_presets(),
         formatter_class=argparse.RawDescriptionHelpFormatter,

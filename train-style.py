@@ -14,7 +14,7 @@ def parser() -> argparse.ArgumentParser:
     from networks.style_config import NETWORKS, NORMS
     from translation.style_recipe import add_objective_flags
 
-    p = argparse.ArgumentParser(description=__doc__)
+    p = cli.Parser(description=__doc__)
     data = course.add_data_flags(p, dataset="photographs")
     flag(data, "--image_size", type=int, help="of training: 16, 32, 64, 128, 256 or 512 pixels")
     flag(

@@ -14,7 +14,7 @@ def parser() -> argparse.ArgumentParser:
     from pictures.files import WRITTEN, path_of
     from translation.cycle_recipe import DIRECTIONS
 
-    p = argparse.ArgumentParser(description=__doc__)
+    p = cli.Parser(description=__doc__)
     p.add_argument("imgs", nargs="+", type=path_of, help="pictures, or folders of them, or URLs")
     flag(
         p,

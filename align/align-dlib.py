@@ -29,9 +29,7 @@ SECONDS_BETWEEN_LINES = 10
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    top = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     top.add_argument(
         "input",
         metavar="IN",

@@ -5,7 +5,6 @@ Half of the faces of the folder, those with the widest mouths and the highest co
 of those near the border many could be either.
 """
 
-import argparse
 import csv
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +28,7 @@ def smile(face: np.ndarray) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="python -m align.smiles",
         description="Write a table of lines name,class: smiling for half of the faces, by their "
         "mouths, and serious for the others.",

@@ -191,7 +191,7 @@ def _zip_members(archive: Path, content: zipfile.ZipFile) -> Iterator[tuple[str,
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="python -m data.download",
         description="Fetch a known set of faces, verify it and unpack it into DIR/NAME.",
         epilog=" ".join(dict.fromkeys(source.terms for source in SOURCES.values())),

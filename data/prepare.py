@@ -197,7 +197,7 @@ def _remove_leftovers(out: Path, paths: list[Path]) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="python -m data.prepare",
         description="Write a folder of pictures as TFRecord shards for train-dcgan.py --dataset. "
         "Run the same command again after an interruption, or to check and repair the shards.",

@@ -89,7 +89,7 @@ def link(path: Path, to: Path) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="python -m data.split",
         description="Part aligned faces by person: NAME-aligned-64 into NAME-train-64 and "
         "NAME-val-64 beside it.",

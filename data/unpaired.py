@@ -6,7 +6,6 @@ lfw-train-64-whole, the pictures of the others. What is drawn depends on the see
 place in the folder.
 """
 
-import argparse
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -56,7 +55,7 @@ def part(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="python -m data.unpaired",
         description="Write damaged pictures of some people, and whole ones of the others, into "
         "FOLDER-DAMAGE and FOLDER-whole beside it, for train-cyclegan.py.",

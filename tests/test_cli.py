@@ -43,6 +43,22 @@ def test_a_flag_is_accepted_in_both_spellings(name, kebab):
 
 
 @pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        (["--other"], "unrecognized arguments: --other"),
+        (["--number", "many"], "argument --number: 'many' is not a whole number above 0"),
+    ],
+)
+def test_a_wrong_flag_takes_one_line(flags, line, capsys):
+    parser = cli.Parser(prog="it.py")
+    cli.flag(parser, "--number", type=cli.positive_int)
+    with pytest.raises(SystemExit) as ended:
+        parser.parse_args(flags)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"error: {line}; it.py --help says what there is\n"
+
+
+@pytest.mark.parametrize(
     ("parse", "good", "bad"),
     [
         (cli.positive_int, ["1", "64", "1" + "0" * 400], ["0", "-1", "1.5", "1e3", "", "many"]),
@@ -112,8 +128,8 @@ def test_without_the_environment_a_command_says_so_in_one_line(command):
     )
 
 
-def test_interruption_is_silent_and_a_fault_of_the_program_is_not_hidden(capsys):
-    assert outcome(raising(KeyboardInterrupt()), capsys) == (130, "")
+def test_interruption_takes_a_line_and_a_fault_of_the_program_is_not_hidden(capsys):
+    assert outcome(raising(KeyboardInterrupt()), capsys) == (130, "\nstopped\n")
     with pytest.raises(ZeroDivisionError):
         cli.run(lambda: 1 // 0)
 

@@ -28,9 +28,7 @@ SESSIONS = 100  # of which the server keeps what was uploaded; the oldest is for
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    p = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     flag(
         p,
         "--checkpoint",
