@@ -4,8 +4,8 @@
     bench/reach.py lfw-val-64 models/faces64 checkpoint --linear 100 --picture sheet.png
 
 The search is preset best's without a guide. What it finds is put into the centre hole of
-evaluate.py and blended there, and figures are those. --linear K: also, the first K components of
-the first model's linear model, which no generator of that model's z needs to fall behind.
+evaluate.py and blended there, and figures are those. --linear K: also, what the first K components
+of the first model's linear model show, blurred, for K numbers a picture.
 """
 
 import argparse
