@@ -298,6 +298,7 @@ def build(config: dict, batch_size: int):
     import tensorflow as tf
 
     from model import DCGAN
+    from search.linear import LinearModel
     from training.recipe import both
 
     tf.config.experimental.enable_op_determinism()  # as train-dcgan.py does
@@ -306,6 +307,9 @@ def build(config: dict, batch_size: int):
     side, channels, z_dim = model.config.image_size, model.config.channels, model.config.z_dim
     count = batch_size * model.recipe.d_steps
     real = tf.constant(rng.uniform(-1, 1, (count, side, side, channels)), tf.float32)
+    if model.recipe.anchor:
+        noise = rng.uniform(-1, 1, (1000, side, side, channels))
+        model.state.learn(LinearModel.of_training([noise], mirrored=False))
     if names := model.config.classes:
         real = real, tf.one_hot(rng.integers(len(names), size=count), len(names))
     return model, real, lambda: tf.constant(rng.uniform(-1, 1, (batch_size, z_dim)), tf.float32)

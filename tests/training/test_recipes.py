@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from model import DCGAN
 from networks.config import D_NORMS, G_NORMS
+from search.linear import LinearModel
 from training.recipe import LOSSES, PRESETS, both
 
 CHOICES = {
@@ -56,6 +57,9 @@ def assert_takes_two_finite_steps(**recipe):
     before = model.weights()
     shape = (model.recipe.d_steps * 3, config.image_size, config.image_size, config.channels)
     real = tf.random.stateless_uniform(shape, (1, 2), -1, 1)
+    if model.recipe.anchor:
+        noise = np.random.default_rng(0).uniform(-1, 1, (40, *shape[1:]))
+        model.state.learn(LinearModel.of_training([noise], mirrored=False))
     for step in range(2):
         measured = model.train_step(real, tf.constant(step))
         for key, value in measured.items():
