@@ -87,14 +87,16 @@ def save(
     half: bool = False,
 ) -> None:
     """Write a checkpoint folder under a temporary name, then rename it. half: weights in half
-    precision, which takes half of the space; load gives them back in single precision."""
+    precision and packed, which takes less than half of the space; load gives them back in single
+    precision."""
+    write = np.savez_compressed if half else np.savez
     if half:
         weights = {name: value.astype(np.float16) for name, value in weights.items()}
     with replacing(path) as folder:
         folder.mkdir()
-        np.savez(folder / "weights.npz", **weights)
+        write(folder / "weights.npz", **weights)
         if linear:
-            np.savez(folder / "linear.npz", **linear)
+            write(folder / "linear.npz", **linear)
         if training:
             np.savez(folder / "training.npz", **training)
             _write_json(folder / "state.json", state)
@@ -312,7 +314,7 @@ def cached(
         pass  # absent or damaged: as good as absent
     arrays = make()
     with suppress(OSError), replacing(place) as temporary:
-        np.savez(temporary, fingerprint=fingerprint, **arrays)
+        np.savez_compressed(temporary, fingerprint=fingerprint, **arrays)
     return arrays
 
 
