@@ -69,10 +69,10 @@ def point(text: str) -> tuple[float, float]:
     return x, y
 
 
-def run(main: Callable[[], int | None], goes_on: str = "") -> NoReturn:
+def run(main: Callable[[], int | None], stopped: str = "") -> NoReturn:
     """Call main and exit with what it returns. What a user can get wrong (ValueError, OSError)
-    becomes one line on standard error and exit status 2; Ctrl-C another, with what `goes_on`, and
-    status 130."""
+    becomes one line on standard error and exit status 2; Ctrl-C exits with 130, and says `stopped`
+    where the work itself has not said how to go on."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files may hold any bytes
@@ -82,7 +82,8 @@ def run(main: Callable[[], int | None], goes_on: str = "") -> NoReturn:
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        tell(f"\nstopped{goes_on and ': '}{goes_on}")
+        if stopped:
+            tell(f"\n{stopped}")
         sys.exit(130)
 
 

@@ -397,4 +397,4 @@ def _job(arguments: argparse.Namespace, completer, options, hole, paths: list[Pa
 
 
 if __name__ == "__main__":
-    cli.run(main, goes_on="the same command goes on with what is left")
+    cli.run(main, stopped="stopped: the same command goes on with what is left")

@@ -84,10 +84,10 @@ def test_numbers_are_checked_when_they_are_parsed(parse, good, bad, capsys):
 # Errors
 
 
-def outcome(main, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        cli.run(main)
-    return stopped.value.code, capsys.readouterr().err
+def outcome(main, capsys, **says):
+    with pytest.raises(SystemExit) as ended:
+        cli.run(main, **says)
+    return ended.value.code, capsys.readouterr().err
 
 
 def raising(error):
@@ -128,8 +128,10 @@ def test_without_the_environment_a_command_says_so_in_one_line(command):
     )
 
 
-def test_interruption_takes_a_line_and_a_fault_of_the_program_is_not_hidden(capsys):
-    assert outcome(raising(KeyboardInterrupt()), capsys) == (130, "\nstopped\n")
+def test_interruption_says_what_it_is_told_and_a_fault_of_the_program_is_not_hidden(capsys):
+    assert outcome(raising(KeyboardInterrupt()), capsys) == (130, "")
+    told = outcome(raising(KeyboardInterrupt()), capsys, stopped="stopped: go on so")
+    assert told == (130, "\nstopped: go on so\n")
     with pytest.raises(ZeroDivisionError):
         cli.run(lambda: 1 // 0)
 
