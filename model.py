@@ -322,6 +322,7 @@ class DCGAN:
             options,
             preconditioner=preconditioner,
             space=space,
+            numbers=np.maximum(weights.sum(axis=(1, 2, 3)) * known.shape[3], 1),
             first=first,
         )
 

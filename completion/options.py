@@ -55,10 +55,9 @@ PRESETS = {
     # The original's last version: 1,000 iterations of Adam from a random z, pasted as it is.
     "original": Options(),
     # With 8 steps teeth are lost; more than 30 change little. The Gaussian prior in place of hard
-    # clipping brings identities nearer; a heavier one would keep what the model made itself from
-    # being found again exactly (both on models/faces64).
+    # clipping brings identities nearer; a heavier one more so, but smooths (on models/faces64).
     "best": Options(
-        search=latent.Search("lbfgs", steps=30, start="ridge", clip="none", prior_weight=0.3),
+        search=latent.Search("lbfgs", steps=30, start="ridge", clip="none", prior_weight=7),
         context="weighted",
         blend="poisson",
         guide="auto",

@@ -33,7 +33,8 @@ class Search:
     lr, schedule: step size of adam and momentum, held or lowered to 0 along half a cosine.
     clip: what happens to coordinates that leave the space's bounds, for a DCGAN [-1, 1]: hard moves
         them to the nearest bound, stochastic draws them anew (Lipton & Tripathi, arXiv 1702.04782),
-        none lets them go and adds the space's prior to the loss, prior_weight times.
+        none lets them go and adds the space's prior to the loss, times prior_weight and times the
+        loss that is left per number it sums: what can agree exactly is not held back.
     tolerance, patience: an image has settled, and rests at its best z, once its loss has fallen
         by less than tolerance times itself in patience steps; 0 never stops. Not used by hmc,
         which does not minimise but sample.
@@ -125,6 +126,7 @@ def search(
     draws: Draws | None = None,
     preconditioner: np.ndarray | None = None,
     space: Space | None = None,
+    numbers: np.ndarray | float = 1.0,
 ) -> Iterator[Step]:
     """Minimise (hmc: sample) each image's loss from z (N, Z); yields Step 0, the start, and on.
 
@@ -133,16 +135,23 @@ def search(
     tolerance it ends early once all images have settled. draws replaces the random numbers;
     preconditioner (N, Z, Z), inverse Hessians up to a factor, is what lbfgs takes the losses' to be
     before it has seen any of their curvature; other approaches do not use it. space: where the
-    latents live; default the cube of a DCGAN. z is not changed. Raises ValueError where a loss is
-    not finite, with the step and the row.
+    latents live; default the cube of a DCGAN. numbers (N,): how many each loss sums, which
+    the prior's weight goes by. z is not changed. Raises ValueError where a loss is not finite, with
+    the step and the row.
     """
     draws, space = draws or Draws(options.seed), space or Cube(z.shape[1])
 
     def evaluate(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         loss, gradient = (np.asarray(part, np.float64) for part in value_and_grad(z))
         if options.clip == "none":
+            # Where errors are Laplace's, of a scale that nobody knows, the likeliest scale is
+            # loss / numbers, and the likeliest z that of the least log(loss) + energy / numbers: to
+            # first order, of the least of what follows.
             energy, slope = space.prior(z, options.prior_weight)
-            loss, gradient = loss + energy, gradient + slope
+            scale = np.maximum(loss, 0) / numbers
+            growth = 1 + (loss > 0) * energy / numbers
+            gradient = growth[:, None] * gradient + scale[:, None] * slope
+            loss = loss + scale * energy
         return loss, gradient
 
     def clip(z: np.ndarray, iteration: int) -> np.ndarray:
@@ -175,6 +184,7 @@ def search_restarts(
     options: Search,
     preconditioner: np.ndarray | None = None,
     space: Space | None = None,
+    numbers: np.ndarray | float = 1.0,
     first: int = 0,
 ) -> Iterator[Step]:
     """One search after another from starting_points, each (N, Z); each image keeps its best result.
@@ -192,6 +202,7 @@ def search_restarts(
             draws=Draws(options.seed, restart),
             preconditioner=preconditioner,
             space=space,
+            numbers=numbers,
         )
         for step in steps:
             shown = step if best is None else better(step, best)

@@ -274,9 +274,10 @@ def test_equal_images_are_searched_equally_and_by_the_seed(approach, clip):
     network = Network(1)
     z = np.tile(network.z, (3, 1))
     options = dataclasses.replace(APPROACHES[approach], clip=clip, lr=0.3)
-    result = last(search(network.rows([0, 0, 0]), z, options)).z
+    rows = network.rows([0, 0, 0])
+    result = last(search(rows, z, options, numbers=60)).z
     np.testing.assert_array_equal(result, np.tile(result[:1], (3, 1)))
-    other = last(search(network.rows([0, 0, 0]), z, dataclasses.replace(options, seed=1))).z
+    other = last(search(rows, z, dataclasses.replace(options, seed=1), numbers=60)).z
     random = approach == "hmc" or clip == "stochastic"
     assert (result == other).all() != random
 
@@ -349,13 +350,30 @@ def test_stochastic_clipping_draws_anew_what_leaves_the_box_the_same_for_every_i
 
 
 @pytest.mark.parametrize("approach", ["adam", "momentum", "lbfgs"])
-def test_no_clipping_ends_where_loss_and_gaussian_prior_balance(approach):
+@pytest.mark.parametrize("remains", [0.0, 5.0])
+def test_no_clipping_ends_where_loss_and_its_share_of_a_gaussian_prior_balance(approach, remains):
+    def value_and_grad(z):
+        loss, gradient = quadratic(2.0, 4.0)(z)
+        return loss + remains, gradient
+
     options = Search(approach, steps=300, lr=0.05, schedule="cosine", clip="none", prior_weight=0.5)
-    step = last(search(quadratic(2.0, 4.0), np.zeros((2, 3)), options))
-    balance = 4 * 2 / (4 + 0.5 * 3)  # 4 (z - 2) + .5 z / (1/3) = 0
-    np.testing.assert_allclose(step.z, balance, atol=2e-3)
-    value = 3 * (2 * (balance - 2) ** 2 + 0.5 * 1.5 * balance**2)
-    np.testing.assert_allclose(step.loss, value, rtol=1e-5)
+    step = last(search(value_and_grad, np.zeros((2, 3)), options, numbers=np.full(2, 10.0)))
+
+    def total(x):  # three coordinates, x each; the prior of variance 1/3
+        return (6 * (x - 2) ** 2 + remains) * (1 + 0.5 * 4.5 * x**2 / 10)
+
+    best = scipy.optimize.minimize_scalar(
+        total, bounds=(1, 2.1), method="bounded", options={"xatol": 1e-9}
+    )
+    assert best.x == pytest.approx(2, abs=1e-4) if not remains else best.x < 1.9
+    np.testing.assert_allclose(step.z, best.x, atol=2e-3)
+    np.testing.assert_allclose(step.loss, best.fun, atol=1e-4)
+
+
+def test_no_prior_where_a_loss_is_below_zero():
+    below = lambda z: (quadratic(0.5, 2.0)(z)[0] - 9, quadratic(0.5, 2.0)(z)[1])  # noqa: E731
+    step = last(search(below, np.zeros((2, 3)), Search("lbfgs", steps=50, clip="none")))
+    np.testing.assert_allclose(step.z, 0.5, atol=1e-6)
 
 
 def test_restarts_keep_the_best_of_each_image():
