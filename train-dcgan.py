@@ -16,6 +16,8 @@ from cli import (
 )
 from training import course
 
+WELL_EXPLAINED = 0.9  # of aligned faces .96 is, by 200 components; of textures, .8
+
 
 def parser() -> argparse.ArgumentParser:
     from networks.config import ARCHITECTURES, CONDITIONS, D_NORMS, G_NORMS, PRECISIONS
@@ -143,6 +145,15 @@ def main() -> int:
 
         return watch(config, data, validation, crop)
 
+    def remark(linear):
+        share = linear.explained(config.z_dim)
+        if not recipe.anchor or len(linear.variances) < config.z_dim or share > WELL_EXPLAINED:
+            return ""
+        return (
+            f"{config.z_dim} linear components explain {share:.0%} of these pictures, of aligned "
+            "faces 96%: if what they show has no fixed places, --preset unaligned suits better"
+        )
+
     training = course.Training(
         image_size=config.image_size,
         channels=config.channels,
@@ -154,6 +165,7 @@ def main() -> int:
         parts=recipe.accumulate,
         classes=known,
         mirrored="flip" in recipe.augment,
+        remark=remark,
         use="./complete.py PICTURES",
     )
     return course.follow(arguments, training, plan={"networks": config, "recipe": recipe})

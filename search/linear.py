@@ -80,6 +80,11 @@ class LinearModel:
             small = np.concatenate([small, small[:, :, ::-1]])
         return cls.fit(small, components)
 
+    def explained(self, components: int) -> float:
+        """The share, 0 to 1, of all variance that lies along the first `components`."""
+        rest = self.noise * (self.mean.size - len(self.variances))
+        return float(self.variances[:components].sum() / (self.variances.sum() + rest))
+
     def to_arrays(self) -> dict[str, np.ndarray]:
         """What from_arrays reads, for numpy.savez."""
         arrays = {f.name: np.asarray(getattr(self, f.name)) for f in dataclasses.fields(self)}

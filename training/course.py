@@ -27,8 +27,9 @@ class Training:
     at once; parts: in how many each replica computes its share of a batch. classes, pairs,
     decode, views: see data.pipeline. mirrored: whether a mirrored picture is as good as it is;
     linear: whether the model keeps a linear model of the pictures, for completions. watch(data,
-    validation, crop), if flags ask for it, makes what the loop evaluates by. use: the command that
-    does something with the model, said in the end with its --checkpoint-dir.
+    validation, crop), if flags ask for it, makes what the loop evaluates by. remark(linear): what
+    to say of that model once fitted, or "". use: the command that does something with the model,
+    said in the end with its --checkpoint-dir.
     """
 
     image_size: int
@@ -45,6 +46,7 @@ class Training:
     views: int = 1
     mirrored: bool = False
     linear: bool = True
+    remark: Callable = lambda linear: ""
     use: str = ""
 
 
@@ -164,6 +166,8 @@ def follow(arguments: argparse.Namespace, training: Training, plan: Mapping[str,
         if training.linear and model.state.linear is None:
             print("fitting a linear model to the pictures, for completions", flush=True)
             model.state.learn(fit_linear(data, training.mirrored))
+            if chief and (remark := training.remark(model.state.linear)):
+                print(remark, flush=True)
         if chief:
             stack.enter_context(_saying_where(run.checkpoint_dir, training.use))
         loop.train(model, data, run=own, evaluate=evaluate)

@@ -79,8 +79,10 @@ def both(values: Mapping) -> tuple[Config, Recipe]:
 PRESETS: dict[str, dict] = {
     # The blog post's networks, the algorithm and defaults of the original's last version.
     "original": {},
-    # A longer z, half of the time a picture's own (anchor.py), and a smoother discriminator; of
-    # what was compared, by far the best after equal time: docs/gan-family.md.
+    # For pictures whose parts have no fixed places, of which components say little.
+    "unaligned": {"batch_size": 32, "augment": ("flip",), "ema": 10000.0},
+    # For aligned ones. A longer z, half of the time a picture's own (anchor.py), and a smoother
+    # discriminator; of what was compared, by far the best after equal time: docs/gan-family.md.
     "best": {
         **{"z_dim": 200, "d_norm": "spectral", "loss": "hinge", "anchor": 500.0, "g_steps": 1},
         **{"batch_size": 32, "augment": ("flip", "color"), "ema": 10000.0},
@@ -125,7 +127,7 @@ def describe_presets() -> str:
         values = {field: (defaults | changes)[field] for field in _SHOWN}
         lines.append(f"  {name}: {_listed(values)}")
     changed = {k: v for k, v in STYLE.items() if k != "architecture"}
-    lines.append(f"--architecture style changes of either: {_listed(changed)}")
+    lines.append(f"--architecture style changes of any: {_listed(changed)}")
     return "\n".join(lines)
 
 

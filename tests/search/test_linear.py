@@ -61,6 +61,14 @@ def test_fit_finds_mean_variances_and_noise():
     assert model.noise == pytest.approx(0.02**2, rel=0.1)
 
 
+def test_components_explain_their_share_of_the_variance(fitted):
+    small = shrink(pictures(2000)).reshape(2000, -1)
+    for components in (0, 2, RANK):
+        along = (small - small.mean(axis=0)) @ fitted.components[:components].T
+        share = along.var(axis=0).sum() / small.var(axis=0).sum()
+        assert fitted.explained(components) == pytest.approx(share, abs=1e-4)
+
+
 def test_what_is_expected_is_the_conditional_mean(fitted, monkeypatch):
     """E[x | known] = mean + Cov(x, x_known) Cov(x_known)^-1 (x_known - mean), in pixel space."""
     given, masks = pictures(3, seed=1), hole(3, 4, 12)

@@ -111,5 +111,5 @@ def test_the_flags_of_the_family_are_flags():
 def test_help_describes_every_preset():
     *lines, style = describe_presets().splitlines()
     assert [line.split(":")[0].strip() for line in lines[1:]] == list(PRESETS)
-    assert style.startswith("--architecture style changes of either: g_norm none, d_norm none")
+    assert style.startswith("--architecture style changes of any: g_norm none, d_norm none")
     assert "loss gan, g_norm batch, d_norm batch, g_lr 0.0002" in lines[1]

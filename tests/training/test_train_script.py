@@ -410,6 +410,18 @@ def test_help_names_every_preset_and_flag(launcher, tmp_path):
     assert COURSE[0] in running.stdout
 
 
+@pytest.mark.parametrize(("noise", "said"), [(60, True), (0, False)])
+def test_pictures_that_components_do_not_explain_are_told_of(launcher, tmp_path, noise, said):
+    random = np.random.default_rng(0)
+    for number in range(40):
+        picture = random.normal(128, 50) + random.normal(0, noise, (16, 16, 3))
+        codecs.write(tmp_path / f"few/{number}.png", picture.clip(0, 255).astype(np.uint8))
+    flags = "--anchor 1 --z-dim 1 --epoch 1".split()
+    running = train(launcher, tmp_path / "few", tmp_path / "run", *flags)
+    assert running.wait() == 0, running.stderr
+    assert ("--preset unaligned suits better" in running.stdout) == said
+
+
 @pytest.mark.slow
 def test_sub_folders_are_classes(launcher, tmp_path):
     for name in ("bare", "glasses"):
