@@ -34,7 +34,7 @@ class Search:
     clip: what happens to coordinates that leave the space's bounds, for a DCGAN [-1, 1]: hard moves
         them to the nearest bound, stochastic draws them anew (Lipton & Tripathi, arXiv 1702.04782),
         none lets them go and adds the space's prior to the loss, times prior_weight and times the
-        loss that is left per number it sums: what can agree exactly is not held back.
+        loss that is left per number it sums: what can agree exactly is hardly held back.
     tolerance, patience: an image has settled, and rests at its best z, once its loss has fallen
         by less than tolerance times itself in patience steps; 0 never stops. Not used by hmc,
         which does not minimise but sample.
@@ -135,9 +135,9 @@ def search(
     tolerance it ends early once all images have settled. draws replaces the random numbers;
     preconditioner (N, Z, Z), inverse Hessians up to a factor, is what lbfgs takes the losses' to be
     before it has seen any of their curvature; other approaches do not use it. space: where the
-    latents live; default the cube of a DCGAN. numbers (N,): how many each loss sums, which
-    the prior's weight goes by. z is not changed. Raises ValueError where a loss is not finite, with
-    the step and the row.
+    latents live; default the cube of a DCGAN. numbers (N,): how many each loss sums,
+    which the prior's weight goes by. z is not changed. Raises ValueError where a loss is not
+    finite, with the step and the row.
     """
     draws, space = draws or Draws(options.seed), space or Cube(z.shape[1])
 
